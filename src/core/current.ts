@@ -1,0 +1,81 @@
+/**
+ * What a coroutine can ask and do without suspending: who am I, add a task, register a release.
+ */
+import { UsageError } from "./errors.ts";
+import { running } from "./operation.ts";
+import type { Coroutine, Operation } from "./operation.ts";
+import { Scope } from "./scope.ts";
+import type { Cleanup, SpawnOptions } from "./scope.ts";
+import { Task } from "./task.ts";
+
+/** The running task. @throws {UsageError} outside a coroutine. */
+export function currentTask(): Task<unknown> {
+  const task = running.task as Task<unknown> | null;
+  if (task === null) {
+    throw new UsageError("there is no running task here: call it inside a coroutine, or use loop.spawn()", "OUTSIDE_TASK");
+  }
+  return task;
+}
+
+/** The innermost scope of the running task; that of the task itself when it has opened none. @throws {UsageError} outside a coroutine. */
+export function currentScope(): Scope {
+  const task = currentTask();
+  return (task.scope.host === task ? task.scope : task.ownScope()) as Scope;
+}
+
+/**
+ * Adds a task to the current scope: the innermost one that the running task has opened, else the task itself. That scope
+ * ends after the task has; a failure of the task cancels it. The first step comes in the next turn.
+ *
+ * @example
+ * const task = spawn(download, url);        // download is a generator function
+ * const named = spawn({ name: `get ${url}` }, download, url);
+ * const bytes = yield* task;
+ */
+export function spawn<Args extends readonly unknown[], T>(fn: (...args: Args) => Operation<T>, ...args: Args): Task<T>;
+export function spawn<Args extends readonly unknown[], T>(
+  options: SpawnOptions,
+  fn: (...args: Args) => Operation<T>,
+  ...args: Args
+): Task<T>;
+export function spawn(...args: unknown[]): Task<unknown> {
+  const scope = currentScope();
+  return (scope.spawn as (...args: unknown[]) => Task<unknown>).apply(scope, args);
+}
+
+/**
+ * Registers a release in the current scope: it runs when the scope ends, last in first out, shielded from cancellation.
+ * @example
+ * const file = openSync(path); defer(() => closeSync(file));
+ */
+export function defer(cleanup: Cleanup): void {
+  currentScope().defer(cleanup);
+}
+
+type Disposable = { [Symbol.dispose](): void };
+type AsyncDisposable = { [Symbol.asyncDispose](): PromiseLike<void> };
+
+/**
+ * Takes a resource and registers its release in the same step: `Symbol.asyncDispose` if it has one, else
+ * `Symbol.dispose`. An operation is awaited first; when that is cancelled there is nothing to release.
+ *
+ * @throws {UsageError} when the resource has neither method.
+ * @example
+ * const connection = yield* use(connect(url));
+ */
+export function* use<R extends Disposable | AsyncDisposable>(resource: R | Operation<R>): Coroutine<R> {
+  const taken = isResource(resource) ? resource : yield* resource as Operation<R>;
+  if (!isResource(taken)) {
+    throw new UsageError("use() takes something with Symbol.dispose or Symbol.asyncDispose; for anything else write defer()");
+  }
+  const { [Symbol.asyncDispose]: asyncDispose, [Symbol.dispose]: dispose } = taken as Partial<Disposable & AsyncDisposable>;
+  defer(() => (asyncDispose === undefined ? dispose!.call(taken) : (asyncDispose.call(taken) as never)));
+  return taken;
+}
+
+function isResource<R>(value: R | Operation<R>): value is R {
+  if ((typeof value !== "object" && typeof value !== "function") || value === null) return false;
+  const { asyncDispose, dispose } = Symbol;
+  const methods = value as unknown as Record<symbol, unknown>;
+  return [asyncDispose, dispose].some((key) => key !== undefined && typeof methods[key] === "function");
+}

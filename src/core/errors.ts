@@ -1,0 +1,141 @@
+/**
+ * The error family. One class per cause, a stable `code`, the original kept as `cause`.
+ *
+ * A message says what happened, to what, and what to do. Whose fault it is shows in the class: usage errors are the
+ * caller's, `InternalError` is ours. `Cancelled` is not here: it is a request on its way, not a failure.
+ */
+export class FibrilError extends Error {
+  readonly code: string;
+
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = new.target.name;
+    this.code = code;
+  }
+}
+
+/** The call does not fit where or how it was made. Code: `USAGE`, or a more exact one. */
+export class UsageError extends FibrilError {
+  constructor(message: string, code = "USAGE", options?: ErrorOptions) {
+    super(code, message, options);
+  }
+}
+
+/** A coroutine yielded something that is no operation: `yield x` where `yield* x` was meant. Code: `FOREIGN_YIELD`. */
+export class ForeignYieldError extends UsageError {
+  constructor(task: string, value: unknown) {
+    const hint =
+      typeof (value as PromiseLike<unknown> | null)?.then === "function"
+        ? "a promise; write `yield* until(promise)`"
+        : `${describeValue(value)}; write \`yield*\` with a star, and yield* operations only`;
+    super(`task "${task}" yielded ${hint}`, "FOREIGN_YIELD");
+  }
+}
+
+/** A scope that takes no more tasks was asked to spawn. Code: `SCOPE_CLOSED`. */
+export class ScopeClosedError extends UsageError {
+  constructor(task: string, scope: string) {
+    super(
+      `cannot spawn "${task}" in closed scope "${scope}"; spawn before the scope's body has returned and its last task has settled`,
+      "SCOPE_CLOSED",
+    );
+  }
+}
+
+/** Something was settled twice, or read before it was settled. Code: `INVALID_STATE`. */
+export class InvalidStateError extends UsageError {
+  constructor(message: string) {
+    super(message, "INVALID_STATE");
+  }
+}
+
+/**
+ * What an observer sees of a cancellation: thrown by joining a cancelled task, by a scope that was cancelled from
+ * inside, and by the promise of a cancelled `run`. Code: `CANCELLED`. `cause` is the reason when that is an error.
+ */
+export class CancelledError extends FibrilError {
+  readonly reason: unknown;
+
+  constructor(what: string, reason: unknown) {
+    const why = reason === undefined ? "" : `: ${reason instanceof Error ? reason.message : describeValue(reason)}`;
+    super("CANCELLED", `${what} was cancelled${why}`, reason instanceof Error ? { cause: reason } : undefined);
+    this.reason = reason;
+  }
+}
+
+/** Time ran out. Code: `TIMEOUT`. */
+export class TimeoutError extends FibrilError {
+  /** The limit that was passed, in milliseconds. */
+  readonly limitMs: number;
+
+  constructor(what: string, limitMs: number, options?: ErrorOptions) {
+    super("TIMEOUT", `${what} did not end within ${limitMs} ms`, options);
+    this.limitMs = limitMs;
+  }
+}
+
+/** All tasks wait for each other and nothing from outside can wake one. Code: `DEADLOCK`. The message lists the waits. */
+export class DeadlockError extends FibrilError {
+  constructor(waits: readonly string[]) {
+    super(
+      "DEADLOCK",
+      `${waits.length} task(s) can never run again: nothing is ready, no timer is set and nothing outside the loop is pending.\n` +
+        `${waits.map((line) => `  ${line}`).join("\n")}\n` +
+        "If something outside the loop will end one of these waits, say so: `until(promise)`, `new Future({ external: true })` or `loop.hold()`.",
+    );
+  }
+}
+
+/** A cleanup was still waiting when its time was up. Code: `CLEANUP_OVERRUN`. */
+export class CleanupOverrunError extends FibrilError {
+  constructor(what: string, cleanupMs: number) {
+    super(
+      "CLEANUP_OVERRUN",
+      `${what} was still waiting ${cleanupMs} ms after the cancellation; its waits throw Cancelled from here on. ` +
+        "Make the cleanup shorter, raise `cleanupMs`, or shield what has to finish",
+    );
+  }
+}
+
+/** A fault of Fibril itself. Code: `INTERNAL`. */
+export class InternalError extends FibrilError {
+  constructor(message: string, options?: ErrorOptions) {
+    super("INTERNAL", `${message}. This is a fault in Fibril: please report it with this stack`, options);
+  }
+}
+
+const suppressed = new WeakMap<object, unknown[]>();
+
+/**
+ * The failures that came after `error` in the same scope, in the order in which they happened; empty when none did.
+ *
+ * @example
+ * try { yield* scope(body) } catch (error) { for (const later of suppressedErrors(error)) console.error(later) }
+ */
+export function suppressedErrors(error: unknown): readonly unknown[] {
+  return isObject(error) ? [...(suppressed.get(error) ?? [])] : [];
+}
+
+/** Notes `later` under `first`; `false` when `first` is a primitive, which nothing can be attached to. @internal */
+export function suppress(first: unknown, later: unknown): boolean {
+  if (first === later) return true;
+  if (!isObject(first)) return false;
+  const list = suppressed.get(first);
+  if (list === undefined) suppressed.set(first, [later]);
+  else if (!list.includes(later)) list.push(later);
+  return true;
+}
+
+function isObject(value: unknown): value is object {
+  return (typeof value === "object" && value !== null) || typeof value === "function";
+}
+
+/** A short form of any value for messages; never throws. @internal */
+export function describeValue(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value.length > 80 ? `${value.slice(0, 79)}…` : value);
+  if (typeof value === "function") return `function ${value.name || "(anonymous)"}`;
+  if (!isObject(value)) return String(value);
+  if (value instanceof Error) return `${value.name}: ${value.message}`;
+  const name: unknown = value.constructor?.name;
+  return typeof name === "string" && name !== "" ? `an object of class ${name}` : "an object";
+}

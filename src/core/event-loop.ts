@@ -1,0 +1,429 @@
+/**
+ * The event loop: ready queue, timers, tasks, clock.
+ *
+ * A slice is what the loop does in one go on the host: turns, until nothing is ready or the budget is used up.
+ * A turn runs what was ready when it began, first in first out; then the due timers fire, ordered by (deadline, insertion).
+ * What becomes ready meanwhile belongs to the next turn, so a task that wakes itself cannot starve timers.
+ *
+ * Giving way. After `STEPS_PER_CLOCK_READ` steps the slice reads the clock (35–50 ns, so not on every step); past
+ * `SLICE_MS` it stops, even in the middle of a turn, and goes on in a macrotask. Operations that complete at once count
+ * as steps. Slices that follow each other in microtasks share one budget, or promises that settle each other could keep
+ * the host from its I/O for ever.
+ *
+ * One host timer stands behind the whole heap. It is set only when the loop goes to rest.
+ */
+import { DeadlineHeap } from "../data/deadline-heap.ts";
+import { RingBuffer } from "../data/ring-buffer.ts";
+import type { StackFrame } from "./await-stack.ts";
+import { DeadlockError, UsageError } from "./errors.ts";
+import { systemClock, systemHost } from "./host.ts";
+import type { Clock, Host } from "./host.ts";
+import type { Runnable, Timer } from "./loop-port.ts";
+import { running } from "./operation.ts";
+import type { Operation } from "./operation.ts";
+import { ProbeHub } from "./probe.ts";
+import type { Probe } from "./probe.ts";
+import type { Report } from "./report.ts";
+import { Scope } from "./scope.ts";
+import type { SpawnOptions } from "./scope.ts";
+import type { Task, TaskLoop, TaskScope } from "./task.ts";
+import type { TaskState } from "./task-state.ts";
+
+/** Which of the ready entries runs next. The default is the oldest. */
+export interface ReadyOrder {
+  /** @param ready How many entries of this turn are left, at least 1. @returns 0 (the oldest) to `ready - 1`. */
+  pick(ready: number): number;
+}
+
+export interface EventLoopOptions {
+  /** Shown in messages and the inspector. Default: `"loop"`. */
+  readonly name?: string;
+  /** Default: the system's monotonic clock. */
+  readonly clock?: Clock;
+  /** Default: the platform's microtasks, macrotasks and timers. */
+  readonly host?: Host;
+  /** Default: first in, first out. */
+  readonly order?: ReadyOrder;
+  /** Receives what no task can be told. Default: the console. */
+  readonly onReport?: (report: Report) => void;
+}
+
+/** A callback in the loop; `cancel` is idempotent. */
+export interface Handle {
+  readonly isCancelled: boolean;
+  cancel(): void;
+}
+
+/** One task at one moment: plain, frozen data. */
+export interface TaskSnapshot {
+  readonly id: number;
+  readonly name: string;
+  readonly state: TaskState;
+  /** What it waits for; `null` when it does not wait. */
+  readonly waitingFor: string | null;
+  readonly scope: string;
+  /** `null` for a task that was spawned from outside. */
+  readonly parentId: number | null;
+  readonly steps: number;
+  /** Whether a cancellation is pending or unwinding. */
+  readonly isCancelling: boolean;
+  /** Innermost frame first. */
+  readonly awaitStack: readonly StackFrame[];
+}
+
+const SLICE_MS = 5; // what a socket or timer of the host may have to wait for us
+const STEPS_PER_CLOCK_READ = 256; // about 25 µs of plain switches
+const STEPS_BETWEEN_TIMERS = 16; // under load; with less the clock would cost more than the steps
+
+export class EventLoop implements TaskLoop {
+  readonly name: string;
+  /** @internal */
+  budget: number = STEPS_PER_CLOCK_READ;
+  /** @internal */
+  outside = 0;
+  /** @internal */
+  probes: ProbeHub | null = null;
+  readonly #clock: Clock;
+  readonly #host: Host;
+  readonly #order: ReadyOrder | null;
+  readonly #onReport: ((report: Report) => void) | null;
+  readonly #ready = new RingBuffer<Runnable>();
+  readonly #timers = new DeadlineHeap<Timer>();
+  readonly #root: Scope;
+  readonly #slice = (): void => this.#runSlice();
+  readonly #wakeByTimer = (): void => this.#runAfterTimer();
+  readonly #clockIsCheap: boolean;
+  #phase: "resting" | "scheduled" | "running" = "resting";
+  #leftOfTurn = 0;
+  /** When the host last had its turn, as far as we know. */
+  #hostTurnAt = -Infinity;
+  #hostTimer: unknown = undefined;
+  #hostTimerDue = Infinity;
+  #hostTimerOutside = false;
+  #lastTaskId = 0;
+  #supervised = new Set<Supervised>();
+
+  constructor(options: EventLoopOptions = {}) {
+    this.name = options.name ?? "loop";
+    this.#clock = options.clock ?? systemClock;
+    this.#host = options.host ?? systemHost;
+    this.#order = options.order ?? null;
+    this.#onReport = options.onReport ?? null;
+    this.#clockIsCheap = this.#clock !== systemClock;
+    this.#root = new Scope(this, null, null, {
+      name: this.name,
+      onChildFailure: (task, error) =>
+        this.report({ kind: "unobserved-failure", message: `task "${task.name}" failed and nobody joined it:`, error }),
+    });
+  }
+
+  /** The loop of the running step or callback. @throws {UsageError} outside of one. */
+  static current(): EventLoop {
+    const loop = running.loop;
+    if (loop === null) throw new UsageError("there is no running event loop here: not inside a step of a task", "NO_LOOP");
+    return loop as EventLoop;
+  }
+
+  now(): number {
+    return this.#clock.now();
+  }
+
+  /** The scope of the tasks that were spawned from outside; it never ends. */
+  get root(): Scope {
+    return this.#root;
+  }
+
+  /**
+   * Adds a task to the loop, at any moment, from inside or outside. It belongs to no other task; its failure is reported
+   * unless somebody joins it. `await` the task from promise code.
+   * @example
+   * const task = loop.spawn(poll, "https://example.org");
+   */
+  spawn<Args extends readonly unknown[], T>(fn: (...args: Args) => Operation<T>, ...args: Args): Task<T>;
+  spawn<Args extends readonly unknown[], T>(
+    options: SpawnOptions,
+    fn: (...args: Args) => Operation<T>,
+    ...args: Args
+  ): Task<T>;
+  spawn(...args: unknown[]): Task<unknown> {
+    return (this.#root.spawn as (...args: unknown[]) => Task<unknown>).apply(this.#root, args);
+  }
+
+  /** Every task that has not settled, in creation order. Await stacks cost 6–30 µs a task. */
+  tasks(): TaskSnapshot[] {
+    return this.#allTasks().map((task) =>
+      Object.freeze({
+        id: task.id,
+        name: task.name,
+        state: task.state,
+        waitingFor: task.waitingFor,
+        scope: task.owner.name,
+        parentId: task.parent?.id ?? null,
+        steps: task.steps,
+        isCancelling: task.interrupt !== 0 || task.unwinding !== null,
+        awaitStack: task.awaitStack(),
+      }),
+    );
+  }
+
+  /** Calls `callback` in the next turn, in the order of the ready queue. */
+  callSoon<Args extends readonly unknown[]>(callback: (...args: Args) => void, ...args: Args): Handle {
+    const handle = new CallbackHandle(this, callback as (...args: readonly unknown[]) => void, args);
+    this.enqueue(handle);
+    return handle;
+  }
+
+  /** Calls `callback` once `delayMs` have passed. */
+  callLater<Args extends readonly unknown[]>(delayMs: number, callback: (...args: Args) => void, ...args: Args): Handle {
+    return this.callAt(this.now() + delayMs, callback, ...args);
+  }
+
+  /** Calls `callback` at `deadline`, in milliseconds of the loop's clock. */
+  callAt<Args extends readonly unknown[]>(deadline: number, callback: (...args: Args) => void, ...args: Args): Handle {
+    const handle = new CallbackHandle(this, callback as (...args: readonly unknown[]) => void, args);
+    this.addTimer(handle, deadline);
+    return handle;
+  }
+
+  /** Runs `callback` on the loop soon. May be called at any time, from anywhere in this thread. */
+  post(callback: () => void): void {
+    this.callSoon(callback);
+  }
+
+  /** Says that something outside the loop is pending, until the returned function is called: then it is not deadlocked. */
+  hold(): () => void {
+    this.outside++;
+    let held = true;
+    return () => {
+      if (held) this.outside--;
+      held = false;
+      this.#wake();
+    };
+  }
+
+  /** Attaches an observer; the returned function detaches it. */
+  addProbe(probe: Probe): () => void {
+    const hub = (this.probes ??= new ProbeHub((report) => this.report(report)));
+    const detach = hub.add(probe);
+    return () => {
+      detach();
+      if (hub.size === 0 && this.probes === hub) this.probes = null;
+    };
+  }
+
+  /** Watches `task` for a stall: when nothing can ever wake it again, `onDeadlock` is called. @internal */
+  supervise(task: Task<unknown>, onDeadlock: (error: DeadlockError) => void): () => void {
+    const entry: Supervised = { task, onDeadlock };
+    this.#supervised.add(entry);
+    return () => void this.#supervised.delete(entry);
+  }
+
+  /** @internal */
+  nextTaskId(): number {
+    return ++this.#lastTaskId;
+  }
+
+  /** @internal */
+  createTaskScope(task: Task<unknown>, owner: TaskScope): TaskScope {
+    return new Scope(this, owner, task, { name: task.name, isTaskScope: true });
+  }
+
+  /** @internal */
+  enqueue(runnable: Runnable): void {
+    this.#ready.push(runnable);
+    if (this.#phase === "resting") this.#wake();
+  }
+
+  /** @internal */
+  addTimer(timer: Timer, deadline: number): void {
+    this.#timers.insert(timer, deadline);
+    if (this.#phase === "resting" && deadline < this.#hostTimerDue) this.#wake();
+  }
+
+  /** @internal */
+  removeTimer(timer: Timer): boolean {
+    const removed = this.#timers.remove(timer);
+    // The host's timer may have stood for this one; left alone it would keep the process alive.
+    if (removed && this.#phase === "resting" && this.#timers.size === 0) this.#wake();
+    return removed;
+  }
+
+  /** @internal */
+  deadlineOf(timer: Timer): number | undefined {
+    return this.#timers.deadlineOf(timer);
+  }
+
+  report(report: Report): void {
+    if (this.#onReport === null) {
+      this.#host.report(`fibril: ${report.message}`, report.error);
+      return;
+    }
+    try {
+      this.#onReport(report);
+    } catch (error) {
+      this.#host.report("fibril: onReport threw", error);
+      this.#host.report(`fibril: ${report.message}`, report.error);
+    }
+  }
+
+  #wake(): void {
+    if (this.#phase !== "resting") return;
+    this.#phase = "scheduled";
+    // Once the budget of this turn of the host is used up, the host goes first, however the loop is woken.
+    if (this.budget > 0) this.#host.soon(this.#slice);
+    else this.#host.afterIo(this.#slice);
+  }
+
+  #runAfterTimer(): void {
+    this.#hostTimer = undefined;
+    this.#hostTimerDue = Infinity;
+    this.#hostTurnAt = this.now();
+    this.budget = STEPS_PER_CLOCK_READ;
+    if (this.#phase === "resting") this.#runSlice();
+  }
+
+  #runSlice(): void {
+    const outer = { loop: running.loop, task: running.task };
+    running.loop = this;
+    running.task = null;
+    this.#phase = "running";
+    if (this.budget <= 0) this.#refillBudget(true);
+    try {
+      if (this.#runTurns()) this.#rest();
+      else {
+        this.#phase = "scheduled";
+        this.#host.afterIo(this.#slice);
+      }
+    } catch (error) {
+      this.report({ kind: "internal", message: `a step of loop "${this.name}" broke; the loop goes on:`, error });
+      this.#phase = "scheduled";
+      this.#host.afterIo(this.#slice);
+    } finally {
+      running.loop = outer.loop;
+      running.task = outer.task;
+    }
+  }
+
+  /** `true` when nothing is ready any more; `false` when the budget is used up. */
+  #runTurns(): boolean {
+    const ready = this.#ready;
+    let sinceTimers = 0;
+    for (;;) {
+      if (this.#leftOfTurn === 0) this.#leftOfTurn = ready.size;
+      sinceTimers += this.#leftOfTurn;
+      while (this.#leftOfTurn > 0) {
+        if (this.budget <= 0 && !this.#refillBudget(false)) return false;
+        const next = this.#order === null ? ready.shift() : ready.takeAt(this.#order.pick(this.#leftOfTurn));
+        this.#leftOfTurn--;
+        this.budget--;
+        next!.run();
+      }
+      if (this.#timers.size > 0 && (ready.size === 0 || sinceTimers >= STEPS_BETWEEN_TIMERS || this.#clockIsCheap)) {
+        sinceTimers = 0;
+        this.#fireTimers();
+      }
+      if (ready.size === 0) return true;
+    }
+  }
+
+  #fireTimers(): void {
+    const now = this.now();
+    for (let timer = this.#timers.popDue(now); timer !== undefined; timer = this.#timers.popDue(now)) timer.fire();
+  }
+
+  /** `false` when the host has to have its turn first. */
+  #refillBudget(hostHadItsTurn: boolean): boolean {
+    const now = this.now();
+    if (hostHadItsTurn) this.#hostTurnAt = now;
+    if (now - this.#hostTurnAt >= SLICE_MS) return false;
+    this.budget = STEPS_PER_CLOCK_READ;
+    return true;
+  }
+
+  #rest(): void {
+    this.#phase = "resting";
+    this.#ready.trim();
+    const due = this.#timers.nextDeadline;
+    const outside = this.outside > 0;
+    if (due !== Infinity) {
+      if (due === this.#hostTimerDue && outside === this.#hostTimerOutside) return;
+      this.#clearHostTimer();
+      this.#hostTimerDue = due;
+      this.#hostTimerOutside = outside;
+      this.#hostTimer = this.#host.after(Math.max(0, due - this.now()), outside, this.#wakeByTimer);
+      return;
+    }
+    this.#clearHostTimer();
+    if (!outside) this.#reportStall();
+  }
+
+  #clearHostTimer(): void {
+    if (this.#hostTimer !== undefined) this.#host.clear(this.#hostTimer);
+    this.#hostTimer = undefined;
+    this.#hostTimerDue = Infinity;
+  }
+
+  /**
+   * Nothing is ready, no timer is set, nothing outside is pending. Tasks that were spawned from outside may be fed from
+   * outside, so while one of those is left it is no deadlock: no false alarms.
+   */
+  #reportStall(): void {
+    const supervised = [...this.#supervised].filter((entry) => !entry.task.isSettled);
+    if (supervised.length === 0 || supervised.length < this.#root.size) return;
+    const error = new DeadlockError(this.#allTasks().map((task) => task.describe()));
+    for (const entry of supervised) entry.onDeadlock(error);
+  }
+
+  #allTasks(): Task<unknown>[] {
+    const tasks: Task<unknown>[] = [];
+    const scopes: Scope[] = [this.#root];
+    for (let i = 0; i < scopes.length; i++) {
+      for (const task of scopes[i]!.tasks) {
+        tasks.push(task);
+        for (let scope = task.scope; scope.host === task; scope = scope.parent!) scopes.push(scope as Scope);
+      }
+    }
+    return tasks.sort((a, b) => a.id - b.id);
+  }
+}
+
+interface Supervised {
+  readonly task: Task<unknown>;
+  readonly onDeadlock: (error: DeadlockError) => void;
+}
+
+class CallbackHandle implements Handle, Runnable, Timer {
+  heapIndex = -1;
+  readonly #loop: EventLoop;
+  #callback: ((...args: readonly unknown[]) => void) | null;
+  readonly #args: readonly unknown[];
+
+  constructor(loop: EventLoop, callback: (...args: readonly unknown[]) => void, args: readonly unknown[]) {
+    this.#loop = loop;
+    this.#callback = callback;
+    this.#args = args;
+  }
+
+  get isCancelled(): boolean {
+    return this.#callback === null;
+  }
+
+  cancel(): void {
+    this.#callback = null;
+    this.#loop.removeTimer(this);
+  }
+
+  fire(): void {
+    this.#loop.enqueue(this);
+  }
+
+  run(): void {
+    const callback = this.#callback;
+    if (callback === null) return;
+    try {
+      callback(...this.#args);
+    } catch (error) {
+      this.#loop.report({ kind: "callback-failed", message: `callback ${callback.name || "(anonymous)"} threw:`, error });
+    }
+  }
+}

@@ -1,0 +1,46 @@
+/**
+ * The kernel's list: what the folders above it may use. `src/index.ts` chooses from it what is public.
+ */
+export { formatFrame } from "./await-stack.ts";
+export type { StackFrame } from "./await-stack.ts";
+export { Cancelled } from "./cancelled.ts";
+export type { CancelSource } from "./cancelled.ts";
+export { coroutine } from "./coroutine.ts";
+export { currentScope, currentTask, defer, spawn, use } from "./current.ts";
+export {
+  CancelledError,
+  CleanupOverrunError,
+  DeadlockError,
+  describeValue,
+  FibrilError,
+  ForeignYieldError,
+  InternalError,
+  InvalidStateError,
+  ScopeClosedError,
+  suppressedErrors,
+  TimeoutError,
+  UsageError,
+} from "./errors.ts";
+export { EventLoop } from "./event-loop.ts";
+export type { EventLoopOptions, Handle, ReadyOrder, TaskSnapshot } from "./event-loop.ts";
+export { Future } from "./future.ts";
+export type { FutureOptions } from "./future.ts";
+export { systemClock, systemHost } from "./host.ts";
+export type { Clock, Host } from "./host.ts";
+export type { LoopPort, Runnable, Timer } from "./loop-port.ts";
+export { running, SUSPENDED, Wait } from "./operation.ts";
+export type { Body, Coroutine, Operation, Started, Suspend, Waiter } from "./operation.ts";
+export type { Probe, TaskView } from "./probe.ts";
+export { until } from "./promise.ts";
+export type { Report, ReportKind } from "./report.ts";
+export { run } from "./run.ts";
+export type { RunOptions } from "./run.ts";
+export { Scope, scope, shield, toOperation } from "./scope.ts";
+export type { Cleanup, ScopeOptions, SpawnOptions } from "./scope.ts";
+export { TaskLocal } from "./task-local.ts";
+export { TASK_STATES, TRANSITIONS } from "./task-state.ts";
+export type { TaskState } from "./task-state.ts";
+export { Task } from "./task.ts";
+export type { Outcome } from "./task.ts";
+export { WaitQueue } from "./wait-queue.ts";
+export { yieldNow } from "./yield-now.ts";

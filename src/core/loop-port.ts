@@ -1,0 +1,33 @@
+/**
+ * What waits, tasks and scopes need of the event loop. The loop is above them, so they say here what they use.
+ */
+import type { HeapItem } from "../data/deadline-heap.ts";
+import type { Report } from "./report.ts";
+
+/** Something in the ready queue: a task, or a callback. `run` must not throw. */
+export interface Runnable {
+  run(): void;
+}
+
+/** Something in the timer heap. `fire` runs at the end of a turn, must not throw and must not run user code. */
+export interface Timer extends HeapItem {
+  fire(): void;
+}
+
+export interface LoopPort {
+  readonly name: string;
+  /** Milliseconds of the loop's clock. */
+  now(): number;
+  /** Puts it at the end of the ready queue and wakes the loop. */
+  enqueue(runnable: Runnable): void;
+  addTimer(timer: Timer, deadline: number): void;
+  /** `false` when the timer was not set any more. */
+  removeTimer(timer: Timer): boolean;
+  /** When the timer is due, or `undefined` when it is not set. */
+  deadlineOf(timer: Timer): number | undefined;
+  report(report: Report): void;
+  /** Steps left before the loop looks at the clock. Everything that completes at once counts it down too. */
+  budget: number;
+  /** How many pending waits something outside the loop will end. */
+  outside: number;
+}

@@ -1,0 +1,99 @@
+/**
+ * From promise code into the loop: one main coroutine, and its end as a promise.
+ */
+import { CancelledError } from "./errors.ts";
+import { EventLoop } from "./event-loop.ts";
+import type { EventLoopOptions } from "./event-loop.ts";
+import { systemHost } from "./host.ts";
+import type { Host } from "./host.ts";
+import type { Operation } from "./operation.ts";
+import type { Scope } from "./scope.ts";
+import type { Task } from "./task.ts";
+
+export interface RunOptions extends EventLoopOptions {
+  /** The loop to run on. Default: a new one, made from the other options. */
+  readonly loop?: EventLoop;
+  /** Cancels the main coroutine when it aborts. */
+  readonly signal?: AbortSignal;
+  /**
+   * Whether to handle SIGINT and SIGTERM while it runs: the first cancels the main coroutine and lets cleanup finish, the
+   * second ends the process at once. Default: `false`. Ignored where the platform has no signals.
+   */
+  readonly handleSignals?: boolean;
+  /** How long cleanup may wait after a cancellation, in milliseconds. Default: 5,000; `Infinity` is allowed. */
+  readonly cleanupMs?: number;
+}
+
+const SIGNALS = ["SIGINT", "SIGTERM"];
+
+/**
+ * Runs `main` to its end, with everything that it spawns.
+ *
+ * The promise rejects with what `main` threw; with `CancelledError` when it was cancelled, its `reason` being the signal's
+ * name or the `AbortSignal`'s reason; with `DeadlockError` when no task can ever run again.
+ *
+ * @example
+ * await run(function* () { yield* sleep(100); console.log("hello") });
+ */
+export function run<T>(main: () => Operation<T>, options: RunOptions = {}): Promise<T> {
+  const loop = options.loop ?? new EventLoop({ name: "main", ...options });
+  return new Promise<T>((resolve, reject) => {
+    const undo: (() => void)[] = [];
+    const finish = (settle: () => void): void => {
+      for (const step of undo.splice(0)) step();
+      settle();
+    };
+    const name = main.name === "" ? "main" : main.name;
+    const task = loop.spawn({ name }, main);
+    const scope = task.ownScope() as Scope;
+    if (options.cleanupMs !== undefined) scope.cleanupMs = options.cleanupMs;
+    undo.push(superviseMain(loop, task as Task<unknown>, scope, (error) => finish(() => reject(error))));
+    if (options.signal !== undefined) undo.push(followAbortSignal(options.signal, scope));
+    if (options.handleSignals === true) undo.push(handleSignals(options.host ?? systemHost, scope));
+    task.watch({
+      before: null,
+      after: null,
+      taskSettled: () => {
+        const outcome = task.outcome!;
+        if (outcome.status === "succeeded") finish(() => resolve(outcome.value));
+        else if (outcome.status === "failed") finish(() => reject(outcome.error));
+        else finish(() => reject(new CancelledError(`run of "${name}"`, outcome.cancelled.reason)));
+      },
+    });
+  });
+}
+
+/** A stall fails the main task. When it comes back because even cleanup is stuck, there is no point in waiting on. */
+function superviseMain(loop: EventLoop, task: Task<unknown>, scope: Scope, giveUp: (error: unknown) => void): () => void {
+  let stalled = 0;
+  return loop.supervise(task, (error) => {
+    stalled++;
+    if (stalled === 1) scope.fail(error);
+    else if (stalled === 2) scope.expire();
+    else giveUp(error);
+  });
+}
+
+function followAbortSignal(signal: AbortSignal, scope: Scope): () => void {
+  const cancel = (): void => scope.request("abort-signal", signal.reason);
+  if (signal.aborted) {
+    cancel();
+    return () => {};
+  }
+  signal.addEventListener("abort", cancel, { once: true });
+  return () => signal.removeEventListener("abort", cancel);
+}
+
+function handleSignals(host: Host, scope: Scope): () => void {
+  let received = false;
+  const stop = host.onSignals?.(SIGNALS, (signal) => {
+    if (!received) {
+      received = true;
+      scope.request("process-signal", signal);
+      return;
+    }
+    stop?.();
+    host.exitBySignal?.(signal);
+  });
+  return stop ?? (() => {});
+}

@@ -1,0 +1,585 @@
+/**
+ * A task: one coroutine that the loop runs, from `created` to `settled`.
+ *
+ * Invariants:
+ * - The state changes only in `#become`, along the table in `task-state.ts`; settled is final.
+ * - A task has at most one wait. It ends once: by `wake`, by `wakeError`, or withdrawn because of a cancellation.
+ * - `scope` is the innermost scope that the task has entered; walking `parent` from there meets the scopes of the task,
+ *   then its owner, then those around. The owner counts it as a child until it has settled.
+ *
+ * A program may hold a million of these, so every field is paid for a million times: there is no field for what can be
+ * found (the loop, the owner, the parent), and what few tasks need is created when needed (own scope, watchers, locals).
+ * No part of a step allocates.
+ *
+ * Cancellation. `interrupt` says that something has to be thrown at the next wait; `unwinding` is the `Cancelled` that is
+ * on its way through the task and has not been caught by its scope yet. While it is set, the scopes that were cancelled
+ * already do not throw again, so cleanup may wait, until their time for cleanup is over. See `pendingCancellation`.
+ */
+import { IntrusiveList } from "../data/intrusive-list.ts";
+import type { Linked } from "../data/intrusive-list.ts";
+import { captureAwaitStack, formatFrame } from "./await-stack.ts";
+import type { StackFrame } from "./await-stack.ts";
+import { Cancelled } from "./cancelled.ts";
+import { CancelledError, ForeignYieldError, InternalError, UsageError, describeValue } from "./errors.ts";
+import type { LoopPort, Runnable } from "./loop-port.ts";
+import { running, SUSPEND_TOKEN, SUSPENDED, Wait } from "./operation.ts";
+import type { Coroutine, Frame, Operation, Started, Suspend, Waiter } from "./operation.ts";
+import type { ProbeHub, TaskView } from "./probe.ts";
+import { ALLOWED, CREATED, READY, RUNNING, SETTLED, TASK_STATES, WAITING } from "./task-state.ts";
+import type { Stage, TaskState } from "./task-state.ts";
+
+/** What became of a task. */
+export type Outcome<T> =
+  | { readonly status: "succeeded"; readonly value: T }
+  | { readonly status: "failed"; readonly error: unknown }
+  | { readonly status: "cancelled"; readonly cancelled: Cancelled };
+
+/** The loop as tasks need it. @internal */
+export interface TaskLoop extends LoopPort {
+  /** `null` while nobody observes. */
+  readonly probes: ProbeHub | null;
+  nextTaskId(): number;
+  /** Makes the task's own scope, see `Task.ownScope`. */
+  createTaskScope(task: Task<unknown>, owner: TaskScope): TaskScope;
+}
+
+/** A scope as tasks need it. @internal */
+export interface TaskScope {
+  readonly name: string;
+  readonly loop: TaskLoop;
+  parent: TaskScope | null;
+  /** The task that entered it; `null` for the root of a loop. */
+  readonly host: Task<unknown> | null;
+  /** Whether it is the scope that stands for its whole host. */
+  readonly isTaskScope: boolean;
+  readonly cancelled: Cancelled | null;
+  /** Holds back cancellation from outside. */
+  readonly isShield: boolean;
+  /** Its time for cleanup is over: every wait in it throws. */
+  readonly isExpired: boolean;
+  /** What was unwinding its host when the host entered it. */
+  readonly heldOnEntry: Cancelled | null;
+  /** Whether it or a scope around it, up to a shield, is cancelled. */
+  readonly isReached: boolean;
+  readonly cleanupMs: number;
+  readonly deadline: number;
+  cancel(reason?: unknown): Operation<void>;
+  childSettled(task: Task<unknown>): void;
+  /** Ends the scope after its body; returns what the body's end becomes. */
+  close(failed: boolean, value: unknown): Coroutine<unknown>;
+}
+
+/** Told once when a task settles, in the order of coming. @internal */
+export interface Watcher extends Linked<Watcher> {
+  taskSettled(task: Task<unknown>): void;
+}
+
+const FAILING = 1; // the wait ends by throwing; after settling: the task did not succeed
+const WAS_CANCELLED = 2; // settled by a cancellation
+const OBSERVED = 4; // somebody joined it or looked at its outcome
+const WRAPPED = 8; // a hand-written iterator was reported for it
+
+const DONE: IteratorReturnResult<undefined> = Object.freeze({ done: true, value: undefined });
+
+export class Task<T> implements Waiter, Runnable, TaskView, Operation<T>, PromiseLike<T>, Linked<Task<unknown>> {
+  readonly id: number;
+  readonly #label: string;
+  /** The generator that runs next: the innermost frame, or the coroutine itself. @internal */
+  top: Iterator<Suspend, unknown, unknown> | null;
+  /** Calls on the task's own stack, innermost first. @internal */
+  frame: Frame | null = null;
+  /** @internal */
+  wait: Wait<unknown> | null = null;
+  /** @internal */
+  stage: Stage = CREATED;
+  /** @internal */
+  interrupt: 0 | 1 = 0;
+  /** @internal */
+  unwinding: Cancelled | null = null;
+  /** The innermost scope. @internal */
+  scope: TaskScope;
+  /** @internal */
+  locals: ReadonlyMap<object, unknown> | null;
+  /** @internal */
+  before: Task<unknown> | null = null;
+  /** @internal */
+  after: Task<unknown> | null = null;
+  steps = 0;
+  #flags = 0;
+  /** What the wait ended with; after settling the result. */
+  #value: unknown = undefined;
+  #watchers: IntrusiveList<Watcher> | null = null;
+
+  /** Made by `spawn`. The owner must put it among its children and call `schedule`. @internal */
+  constructor(owner: TaskScope, body: Operation<T>, label: string) {
+    this.scope = owner;
+    this.id = owner.loop.nextTaskId();
+    this.#label = label;
+    this.top = iteratorOf(body, label);
+    this.locals = running.task === null ? null : (running.task as Task<unknown>).locals;
+    if (owner.isReached) this.interrupt = pendingCancellation(this) === null ? 0 : 1;
+  }
+
+  get name(): string {
+    return this.#label === "" ? `task ${this.id}` : this.#label;
+  }
+
+  get state(): TaskState {
+    return TASK_STATES[this.stage]!;
+  }
+
+  get loop(): TaskLoop {
+    return this.scope.loop;
+  }
+
+  get waitingFor(): string | null {
+    return this.stage === WAITING && this.wait !== null ? this.wait.reason : null;
+  }
+
+  get isSettled(): boolean {
+    return this.stage === SETTLED;
+  }
+
+  /** The scope that this task belongs to. */
+  get owner(): TaskScope {
+    let scope = this.scope;
+    while (scope.host === this && scope.parent !== null) scope = scope.parent;
+    return scope;
+  }
+
+  /** The task whose scope it belongs to; `null` for a task that was spawned from outside. */
+  get parent(): Task<unknown> | null {
+    return this.owner.host;
+  }
+
+  /** What became of it; `undefined` until it has settled. Looking counts as having seen a failure. */
+  get outcome(): Outcome<T> | undefined {
+    if (this.stage !== SETTLED) return undefined;
+    this.#flags |= OBSERVED;
+    if (!(this.#flags & FAILING)) return { status: "succeeded", value: this.#value as T };
+    if (this.#flags & WAS_CANCELLED) return { status: "cancelled", cancelled: this.#value as Cancelled };
+    return { status: "failed", error: this.#value };
+  }
+
+  /** Where it waits, innermost frame first; empty while it runs or before its first step. Costs 6–30 µs. */
+  awaitStack(): readonly StackFrame[] {
+    return captureAwaitStack(this);
+  }
+
+  /**
+   * Cancels the task and everything in it. The request is made by the call; the operation that it returns completes when
+   * the task has settled, cleanup included. Cancelling again changes nothing. A task always reaches its first wait.
+   */
+  cancel(reason?: unknown): Operation<void> {
+    if (this.stage !== SETTLED) this.ownScope().cancel(reason);
+    return new TaskEnd(this as Task<unknown>);
+  }
+
+  /** Joins: the value of the task; throws its failure, or `CancelledError`. Cancelling the joiner leaves the task alone. */
+  [Symbol.iterator](): Iterator<Suspend, T, unknown> {
+    return new Join(this);
+  }
+
+  /** For promise code: `await task`. Rejects with the failure, or with `CancelledError`. */
+  // oxlint-disable-next-line unicorn/no-thenable -- `await task` is the border to promise code
+  then<Fulfilled = T, Rejected = never>(
+    onFulfilled?: ((value: T) => Fulfilled | PromiseLike<Fulfilled>) | null,
+    onRejected?: ((error: unknown) => Rejected | PromiseLike<Rejected>) | null,
+  ): Promise<Fulfilled | Rejected> {
+    return new Promise<T>((resolve, reject) => {
+      const settled = (task: Task<unknown>): void => {
+        const outcome = (task as Task<T>).outcome!;
+        if (outcome.status === "succeeded") resolve(outcome.value);
+        else reject(task.failure());
+      };
+      this.watch({ before: null, after: null, taskSettled: settled });
+    }).then(onFulfilled, onRejected);
+  }
+
+  /** The scope that stands for the whole task: made when something is spawned, deferred or cancelled in it. @internal */
+  ownScope(): TaskScope {
+    let outermost: TaskScope | null = null;
+    let scope: TaskScope = this.scope;
+    while (scope.host === this) {
+      if (scope.isTaskScope) return scope;
+      outermost = scope;
+      scope = scope.parent!;
+    }
+    const own = this.loop.createTaskScope(this as Task<unknown>, scope);
+    if (outermost === null) this.scope = own;
+    else outermost.parent = own;
+    return own;
+  }
+
+  /** Tells the watcher when the task settles; at once when it has. @internal */
+  watch(watcher: Watcher): void {
+    this.#flags |= OBSERVED;
+    if (this.stage === SETTLED) watcher.taskSettled(this as Task<unknown>);
+    else (this.#watchers ??= new IntrusiveList()).push(watcher);
+  }
+
+  /** @internal */
+  unwatch(watcher: Watcher): void {
+    this.#watchers?.remove(watcher);
+  }
+
+  /** What joining this task throws. Only for one that has not succeeded. @internal */
+  failure(): unknown {
+    this.#flags |= OBSERVED;
+    if (!(this.#flags & WAS_CANCELLED)) return this.#value;
+    return new CancelledError(`task "${this.name}"`, (this.#value as Cancelled).reason);
+  }
+
+  /** The first step comes in the next turn. @internal */
+  schedule(): void {
+    this.#become(READY);
+    const { loop } = this;
+    if (loop.probes !== null) loop.probes.taskSpawned?.(this);
+    loop.enqueue(this);
+  }
+
+  /** One step: from where it waits to where it waits next. Called by the loop only. @internal */
+  run(): void {
+    const { probes } = this.loop;
+    this.#become(RUNNING);
+    this.steps++;
+    running.task = this;
+    if (probes !== null) probes.beforeStep?.(this);
+    for (;;) {
+      const top: Iterator<Suspend, unknown, unknown> = this.top!;
+      let result: IteratorResult<Suspend, unknown>;
+      try {
+        result = top.next();
+        if (result !== SUSPENDED && result.done !== true) result = this.#examine(top, result);
+      } catch (error) {
+        if (this.#end(true, error)) continue;
+        break;
+      }
+      if (result.done === true) {
+        if (this.#end(false, result.value)) continue;
+        break;
+      }
+      if (this.top === top) break;
+    }
+    running.task = null;
+    if (probes !== null) probes.afterStep?.(this);
+    if (this.top === null) this.#settle();
+  }
+
+  park(wait: Wait<unknown>): Started<never> {
+    this.wait = wait;
+    this.#become(WAITING);
+    if (wait.external) this.loop.outside++;
+    const { probes } = this.loop;
+    if (probes !== null) probes.waitStarted?.(this);
+    return SUSPENDED;
+  }
+
+  complete<V>(wait: Wait<V>, value: V): Started<V> {
+    if (--this.loop.budget > 0) return value === undefined ? (DONE as Started<V>) : { done: true, value };
+    return this.pass(wait, value);
+  }
+
+  /** Ends the step; the wait is READY with `value` when the task runs again, in the next turn. @internal */
+  pass<V>(wait: Wait<V>, value: V): Started<V> {
+    this.wait = wait;
+    this.#value = value;
+    this.#become(READY);
+    this.loop.enqueue(this);
+    return SUSPENDED;
+  }
+
+  wake<V>(wait: Wait<V>, value: V): boolean {
+    if (this.wait !== (wait as Wait<unknown>) || this.stage !== WAITING) return false;
+    this.#value = value;
+    this.#unpark(wait as Wait<unknown>);
+    return true;
+  }
+
+  wakeError(wait: Wait<unknown>, error: unknown): boolean {
+    if (this.wait !== wait || this.stage !== WAITING) return false;
+    this.#value = error;
+    this.#flags |= FAILING;
+    this.#unpark(wait);
+    return true;
+  }
+
+  /** @internal */
+  takeResult<V>(): Started<V> {
+    const value = this.#value;
+    this.wait = null;
+    this.#value = undefined;
+    if (this.#flags & FAILING) {
+      this.#flags &= ~FAILING;
+      throw value;
+    }
+    return value === undefined ? (DONE as Started<V>) : { done: true, value: value as V };
+  }
+
+  /** Throws the pending cancellation at a wait that is about to start; counts, so that swallowing it cannot spin. @internal */
+  interruptAt(wait: Wait<unknown>): Started<never> {
+    const cancelled = this.#deliver();
+    if (--this.loop.budget > 0) throw cancelled;
+    this.#flags |= FAILING;
+    return this.pass(wait, cancelled) as Started<never>;
+  }
+
+  /** Throws a cancellation that came while the task could not take it. @internal */
+  takeCancellation(): Cancelled {
+    return this.#deliver();
+  }
+
+  /** Looks again whether a cancellation is pending, and interrupts the current wait if so. @internal */
+  refreshInterrupt(): void {
+    const cancelled = pendingCancellation(this as Task<unknown>);
+    this.interrupt = cancelled === null ? 0 : 1;
+    if (cancelled === null || this.stage !== WAITING) return;
+    const wait = this.wait!;
+    if (!wait.withdraw(this)) return;
+    this.wakeError(wait, this.#deliver());
+  }
+
+  /** @internal */
+  enterFrame(frame: Frame): void {
+    if (this.wait !== null) throw new UsageError(`task "${this.name}" called a coroutine while it waits`);
+    frame.caller = this.top;
+    frame.below = this.frame;
+    this.frame = frame;
+    this.top = frame.callee;
+  }
+
+  #become(next: Stage): void {
+    if ((ALLOWED[this.stage]! & (1 << next)) === 0) {
+      throw new InternalError(`task "${this.name}" cannot go from ${this.state} to ${TASK_STATES[next]}`);
+    }
+    this.stage = next;
+  }
+
+  #unpark(wait: Wait<unknown>): void {
+    const { loop } = this;
+    if (wait.external) loop.outside--;
+    if (loop.probes !== null) loop.probes.waitEnded?.(this);
+    this.#become(READY);
+    loop.enqueue(this);
+  }
+
+  #deliver(): Cancelled {
+    const cancelled = pendingCancellation(this as Task<unknown>);
+    if (cancelled === null) throw new InternalError(`task "${this.name}" was to be cancelled by no scope`);
+    this.unwinding = cancelled;
+    this.interrupt = pendingCancellation(this as Task<unknown>) === null ? 0 : 1;
+    return cancelled;
+  }
+
+  /**
+   * A result that is neither the shared one nor an end. On engines that rebuild result objects each suspension comes here;
+   * elsewhere somebody drives an operation by hand, or yielded a value.
+   */
+  #examine(top: Iterator<Suspend, unknown, unknown>, result: IteratorYieldResult<Suspend>): IteratorResult<Suspend, unknown> {
+    for (let current: IteratorResult<Suspend, unknown> = result; ; ) {
+      if (current.done === true || current === SUSPENDED) return current;
+      if (current.value === SUSPEND_TOKEN && (this.top !== top || this.stage !== RUNNING)) {
+        if (KEEPS_IDENTITY) this.#reportWrapped();
+        return SUSPENDED;
+      }
+      this.#withdrawWait();
+      current = top.throw!(new ForeignYieldError(this.name, current.value));
+    }
+  }
+
+  #reportWrapped(): void {
+    if (this.#flags & WRAPPED) return;
+    this.#flags |= WRAPPED;
+    const at = this.wait === null ? "" : ` while it waits for "${this.wait.reason}"`;
+    this.loop.report({
+      kind: "wrapped-yield",
+      message:
+        `task "${this.name}" has a hand-written iterator between a coroutine and its operation${at}; ` +
+        "the operation is unharmed, the await stack is not exact. Delegate with yield* instead",
+    });
+  }
+
+  /** Only after somebody drove an operation by hand and let go of it. */
+  #withdrawWait(): void {
+    const { wait } = this;
+    if (wait === null) return;
+    if (this.stage === WAITING) {
+      if (!wait.withdraw(this)) throw new InternalError(`"${wait.reason}" was left while it cannot be withdrawn`);
+      if (wait.external) this.loop.outside--;
+      this.stage = RUNNING; // not in the table: the step never ended
+    }
+    this.wait = null;
+    this.#flags &= ~FAILING;
+  }
+
+  /** The innermost coroutine has ended. `true` when the step goes on: in the calling frame, or with closing a scope. */
+  #end(failed: boolean, value: unknown): boolean {
+    if (this.wait !== null) this.#withdrawWait();
+    const { frame } = this;
+    if (frame !== null) {
+      frame.settle(failed, value);
+      this.top = frame.caller;
+      this.frame = frame.below;
+      frame.caller = null;
+      frame.below = null;
+      return true;
+    }
+    if (this.scope.host === this) {
+      this.top = this.scope.close(failed, value);
+      return true;
+    }
+    this.top = null;
+    this.#value = value;
+    if (failed) this.#flags |= FAILING;
+    return false;
+  }
+
+  #settle(): void {
+    this.#become(SETTLED);
+    if (this.#flags & FAILING && this.#value instanceof Cancelled) {
+      if (isAround(this.#value.scope, this)) this.#flags |= WAS_CANCELLED;
+      else this.#value = new CancelledError("something else", this.#value.reason); // rethrown far from where it was caught
+    }
+    const { loop } = this;
+    if (loop.probes !== null) loop.probes.taskSettled?.(this);
+    const watchers = this.#watchers;
+    this.#watchers = null;
+    if (watchers !== null) {
+      for (let watcher = watchers.shift(); watcher !== null; watcher = watchers.shift()) {
+        watcher.taskSettled(this as Task<unknown>);
+      }
+    }
+    this.scope.childSettled(this as Task<unknown>);
+  }
+
+  /** Whether anybody has seen, or will see, how it ended. @internal */
+  get isObserved(): boolean {
+    return (this.#flags & OBSERVED) !== 0;
+  }
+
+  /** `name (waiting for …) at file:line`, for messages. @internal */
+  describe(): string {
+    const where = this.awaitStack()[0];
+    return `"${this.name}" ${this.waitingFor === null ? this.state : `waits for ${this.waitingFor}`}${
+      where === undefined ? "" : ` at ${formatFrame(where)}`
+    }`;
+  }
+}
+
+/**
+ * The cancellation that has to be thrown at the task's next wait, or `null`.
+ *
+ * Walks outwards from the innermost scope up to a shield and takes the outermost cancelled scope, so that one throw
+ * unwinds all of them. A scope whose cancellation is unwinding already is held: it does not throw again until it has
+ * expired. What holds is `task.unwinding`, and for scopes that were entered during an unwinding what they remember.
+ */
+export function pendingCancellation(task: Task<unknown>): Cancelled | null {
+  let found: Cancelled | null = null;
+  let held = task.unwinding !== null;
+  for (let scope: TaskScope | null = task.scope; scope !== null; scope = scope.parent) {
+    if (scope.cancelled !== null && (!held || scope.isExpired)) found = scope.cancelled;
+    if (scope.isShield) break;
+    if (scope.heldOnEntry !== null) held = true;
+  }
+  return found;
+}
+
+function isAround(target: object, task: Task<unknown>): boolean {
+  if ((target as TaskScope).host === task) return true;
+  for (let scope: TaskScope | null = task.scope; scope !== null; scope = scope.parent) if (scope === target) return true;
+  return false;
+}
+
+function iteratorOf(body: Operation<unknown>, label: string): Iterator<Suspend, unknown, unknown> {
+  const candidate = body as Partial<Coroutine<unknown>> | null | undefined;
+  if (typeof candidate?.[Symbol.iterator] !== "function" || typeof body === "string") {
+    const hint = typeof (body as { then?: unknown } | null)?.then === "function" ? "; wrap promises in until()" : "";
+    throw new UsageError(
+      `"${label}" is no coroutine: expected a generator or another operation, got ${describeValue(body)}${hint}`,
+      "NOT_AN_OPERATION",
+    );
+  }
+  // A generator is its own iterator; asking a framed one would give a call that needs a caller.
+  return typeof candidate.next === "function" ? (candidate as Coroutine<unknown>) : body[Symbol.iterator]();
+}
+
+const KEEPS_IDENTITY = ((): boolean => {
+  const suspendsOnce = { [Symbol.iterator]: () => ({ next: () => SUSPENDED }) } as Operation<void>;
+  function* delegate(): Coroutine<void> {
+    yield* suspendsOnce;
+  }
+  return delegate().next() === SUSPENDED;
+})();
+
+/** Waits for a task and takes over how it ended. */
+class Join<T> extends Wait<T> implements Watcher {
+  before: Watcher | null = null;
+  after: Watcher | null = null;
+  readonly #target: Task<T>;
+  #waiter: Waiter | null = null;
+
+  constructor(target: Task<T>) {
+    super();
+    this.#target = target;
+  }
+
+  get reason(): string {
+    return `join task "${this.#target.name}"`;
+  }
+
+  protected start(task: Waiter): Started<T> {
+    if (task === (this.#target as unknown)) throw new UsageError(`task "${task.name}" cannot join itself`, "SELF_JOIN");
+    if (this.#target.isSettled) {
+      const outcome = this.#target.outcome!;
+      if (outcome.status === "succeeded") return task.complete(this, outcome.value);
+      throw this.#target.failure();
+    }
+    this.#waiter = task;
+    this.#target.watch(this);
+    return task.park(this);
+  }
+
+  withdraw(): boolean {
+    this.#target.unwatch(this);
+    return true;
+  }
+
+  taskSettled(target: Task<unknown>): void {
+    const outcome = target.outcome!;
+    if (outcome.status === "succeeded") this.#waiter!.wake(this, outcome.value as T);
+    else this.#waiter!.wakeError(this, target.failure());
+  }
+}
+
+/** Waits until a task has settled, however. */
+class TaskEnd extends Wait<void> implements Watcher {
+  before: Watcher | null = null;
+  after: Watcher | null = null;
+  readonly #target: Task<unknown>;
+  #waiter: Waiter | null = null;
+
+  constructor(target: Task<unknown>) {
+    super();
+    this.#target = target;
+  }
+
+  get reason(): string {
+    return `end of task "${this.#target.name}"`;
+  }
+
+  protected start(task: Waiter): Started<void> {
+    if (this.#target.isSettled) return task.complete(this, undefined);
+    this.#waiter = task;
+    this.#target.watch(this);
+    return task.park(this);
+  }
+
+  withdraw(): boolean {
+    this.#target.unwatch(this);
+    return true;
+  }
+
+  taskSettled(): void {
+    this.#waiter!.wake(this, undefined);
+  }
+}

@@ -1,0 +1,130 @@
+/**
+ * The only file that knows undici: which parts are used, how they are set up, what its errors mean.
+ *
+ * Undici is an optional peer, `^7.30 || ^8`, and is loaded when the first session opens. 7 and 8 share the shape of
+ * dispatch handlers that `ExchangeHandler` describes (7 also still takes an older one, which is not used here).
+ *
+ * One `Client` is one connection. The session keeps its clients itself instead of using `Agent` or `Pool`, because
+ * - a Pool takes a client for busy until one turn of the host's loop after its response, and opens another connection
+ *   for the next request meanwhile: with the session's limit at 7 a server saw up to 14;
+ * - a request that waits for a connection to be made has no controller yet, and can be cancelled only by whoever knows
+ *   which socket that is. With a client of its own it is known.
+ * All timers of undici for connecting, headers and bodies are off; the loop's own replace them. What is left is the
+ * one that closes an idle connection (unreferenced, ended by `destroy`).
+ */
+import { FibrilError } from "../core/index.ts";
+import type { ProtocolProblem } from "./errors.ts";
+import type { OutgoingHeaders } from "./headers.ts";
+
+/** What undici calls during an exchange. */
+export interface ExchangeHandler {
+  onRequestStart(controller: ExchangeController, context: unknown): void;
+  /** Also called for 1xx answers. */
+  onResponseStart(controller: ExchangeController, status: number, headers: UndiciHeaders, statusText?: string): void;
+  onResponseData(controller: ExchangeController, chunk: Uint8Array): void;
+  onResponseEnd(controller: ExchangeController, trailers: unknown): void;
+  onResponseError(controller: ExchangeController | null, error: Error): void;
+}
+
+export interface ExchangeController {
+  abort(reason: Error): void;
+  pause(): void;
+  resume(): void;
+}
+
+export type UndiciHeaders = Readonly<Record<string, string | string[] | undefined>>;
+
+export interface DispatchOptions {
+  readonly path: string;
+  readonly method: string;
+  readonly headers: OutgoingHeaders;
+  readonly body: string | Uint8Array | AsyncIterable<Uint8Array | string> | undefined;
+}
+
+export interface UndiciClient {
+  dispatch(options: DispatchOptions, handler: ExchangeHandler): boolean;
+  destroy(error: Error): Promise<void>;
+  on(event: string, listener: (...args: never[]) => void): unknown;
+}
+
+/** A socket, as far as it matters here. */
+export interface ConnectionSocket {
+  destroy(error?: Error): unknown;
+  once(event: "close", listener: () => void): unknown;
+  readonly closed?: boolean;
+}
+
+export type ConnectCallback = (error: Error | null, socket: ConnectionSocket | null) => void;
+export type Connector = (options: object, callback: ConnectCallback) => unknown;
+
+/** The parts of the `undici` package that are used. `import * as undici from "undici"` fits. */
+export interface UndiciModule {
+  // Loose on purpose: the types of 7 and of 8 have to fit both, and nothing but this file calls it.
+  readonly Client: new (origin: string, options: never) => object;
+  readonly buildConnector: (options: never) => unknown;
+}
+
+/** There is no undici, or one that is too old. Code: `HTTP_UNDICI_MISSING`. */
+export class UndiciMissingError extends FibrilError {
+  constructor(problem: string, options?: ErrorOptions) {
+    super("HTTP_UNDICI_MISSING", `cannot open an HTTP session: ${problem}; run "npm install undici"`, options);
+  }
+}
+
+export async function importUndici(): Promise<UndiciModule> {
+  try {
+    return checkUndici(await import("undici"));
+  } catch (cause) {
+    const { code } = cause as { readonly code?: unknown };
+    if (code !== "ERR_MODULE_NOT_FOUND" && code !== "MODULE_NOT_FOUND") throw cause;
+    throw new UndiciMissingError('the package "undici" (^7.30 || ^8) is not installed', { cause });
+  }
+}
+
+export function checkUndici(module: unknown): UndiciModule {
+  const { Client, buildConnector } = module as Partial<UndiciModule>;
+  if (typeof Client === "function" && typeof buildConnector === "function") return module as UndiciModule;
+  throw new UndiciMissingError('what was given as "undici" has no Client and buildConnector; 7.30 or later is needed');
+}
+
+/** One for a session, so that TLS sessions are resumed on all its connections. */
+export function createConnector(undici: UndiciModule, tls: Readonly<Record<string, unknown>> | undefined): Connector {
+  const build = undici.buildConnector as (options: object) => Connector;
+  return build({ ...tls, allowH2: false, timeout: 0 });
+}
+
+export function createClient(undici: UndiciModule, origin: string, connect: Connector): UndiciClient {
+  const Client = undici.Client as unknown as new (origin: string, options: object) => UndiciClient;
+  return new Client(origin, {
+    connect,
+    allowH2: false,
+    pipelining: 1,
+    headersTimeout: 0,
+    bodyTimeout: 0,
+  });
+}
+
+/** What an error of undici says about the exchange; `null` when it says that the request itself was wrong. */
+export function classifyError(error: unknown): ProtocolProblem | null {
+  const code = (error as { readonly code?: unknown } | null | undefined)?.code;
+  switch (code) {
+    case "UND_ERR_SOCKET":
+      return "closed";
+    case "UND_ERR_RES_CONTENT_LENGTH_MISMATCH":
+      return "wrong-length";
+    case "UND_ERR_HEADERS_OVERFLOW":
+    case "HPE_HEADER_OVERFLOW":
+      return "headers-too-large";
+    case "UND_ERR_INVALID_ARG":
+    case "UND_ERR_NOT_SUPPORTED":
+    case "UND_ERR_REQ_CONTENT_LENGTH_MISMATCH":
+      return null;
+    default:
+      return typeof code === "string" && code.startsWith("HPE_") ? malformedOr(code) : "reset";
+  }
+}
+
+// The parser calls an end in the middle of a message an invalid state; for the reader it is a closed connection.
+function malformedOr(code: string): ProtocolProblem {
+  return code === "HPE_INVALID_EOF_STATE" ? "closed" : "malformed";
+}

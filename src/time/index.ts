@@ -1,0 +1,2 @@
+export { sleep } from "./sleep.ts";
+export { moveOnAfter, timeout } from "./timeout.ts";
