@@ -23,7 +23,7 @@ export type { Results } from "./combine/index.ts";
 
 // The loop itself: open another, look at its tasks.
 export { EventLoop, formatFrame } from "./core/index.ts";
-export type { EventLoopOptions, Handle, StackFrame, TaskSnapshot } from "./core/index.ts";
+export type { EventLoopOptions, Handle, LoopStatistics, StackFrame, TaskSnapshot } from "./core/index.ts";
 
 // What can go wrong.
 export {

@@ -38,9 +38,10 @@ export function spawn<Args extends readonly unknown[], T>(
   fn: (...args: Args) => Operation<T>,
   ...args: Args
 ): Task<T>;
-export function spawn(...args: unknown[]): Task<unknown> {
+export function spawn(first: SpawnOptions | ((...args: unknown[]) => Operation<unknown>), ...rest: unknown[]): Task<unknown> {
   const scope = currentScope();
-  return (scope.spawn as (...args: unknown[]) => Task<unknown>).apply(scope, args);
+  if (typeof first === "function") return scope.launch(first(...rest), first); // the hot path: one call less
+  return scope.spawn(first, rest[0] as (...args: unknown[]) => Operation<unknown>, ...rest.slice(1));
 }
 
 /**

@@ -71,6 +71,18 @@ export interface TaskSnapshot {
   readonly awaitStack: readonly StackFrame[];
 }
 
+export interface LoopStatistics {
+  /** Tasks that have not settled. */
+  readonly tasks: number;
+  /** Entries of the ready queue. */
+  readonly ready: number;
+  readonly timers: number;
+  /** Pending waits and holds that something outside the loop will end. */
+  readonly outside: number;
+  /** Since the loop was made. */
+  readonly tasksSpawned: number;
+}
+
 const SLICE_MS = 5; // what a socket or timer of the host may have to wait for us
 const STEPS_PER_CLOCK_READ = 256; // about 25 µs of plain switches
 const STEPS_BETWEEN_TIMERS = 16; // under load; with less the clock would cost more than the steps
@@ -81,6 +93,8 @@ export class EventLoop implements TaskLoop {
   budget: number = STEPS_PER_CLOCK_READ;
   /** @internal */
   outside = 0;
+  /** @internal */
+  lastTaskId = 0;
   /** @internal */
   probes: ProbeHub | null = null;
   readonly #clock: Clock;
@@ -100,7 +114,6 @@ export class EventLoop implements TaskLoop {
   #hostTimer: unknown = undefined;
   #hostTimerDue = Infinity;
   #hostTimerOutside = false;
-  #lastTaskId = 0;
   #supervised = new Set<Supervised>();
 
   constructor(options: EventLoopOptions = {}) {
@@ -160,10 +173,21 @@ export class EventLoop implements TaskLoop {
         scope: task.owner.name,
         parentId: task.parent?.id ?? null,
         steps: task.steps,
-        isCancelling: task.interrupt !== 0 || task.unwinding !== null,
+        isCancelling: task.isCancelling,
         awaitStack: task.awaitStack(),
       }),
     );
+  }
+
+  /** Counts, for tests and dashboards. */
+  statistics(): LoopStatistics {
+    return Object.freeze({
+      tasks: this.#allTasks().length,
+      ready: this.#ready.size,
+      timers: this.#timers.size,
+      outside: this.outside,
+      tasksSpawned: this.lastTaskId,
+    });
   }
 
   /** Calls `callback` in the next turn, in the order of the ready queue. */
@@ -216,11 +240,6 @@ export class EventLoop implements TaskLoop {
     const entry: Supervised = { task, onDeadlock };
     this.#supervised.add(entry);
     return () => void this.#supervised.delete(entry);
-  }
-
-  /** @internal */
-  nextTaskId(): number {
-    return ++this.#lastTaskId;
   }
 
   /** @internal */
@@ -342,7 +361,6 @@ export class EventLoop implements TaskLoop {
 
   #rest(): void {
     this.#phase = "resting";
-    this.#ready.trim();
     const due = this.#timers.nextDeadline;
     const outside = this.outside > 0;
     if (due !== Infinity) {

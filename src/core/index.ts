@@ -22,7 +22,7 @@ export {
   UsageError,
 } from "./errors.ts";
 export { EventLoop } from "./event-loop.ts";
-export type { EventLoopOptions, Handle, ReadyOrder, TaskSnapshot } from "./event-loop.ts";
+export type { EventLoopOptions, Handle, LoopStatistics, ReadyOrder, TaskSnapshot } from "./event-loop.ts";
 export { Future } from "./future.ts";
 export type { FutureOptions } from "./future.ts";
 export { systemClock, systemHost } from "./host.ts";

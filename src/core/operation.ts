@@ -23,7 +23,7 @@
  */
 import { UsageError } from "./errors.ts";
 import type { LoopPort } from "./loop-port.ts";
-import { RUNNING } from "./task-state.ts";
+import { INTERRUPTED, RUNNING, STAGE } from "./task-state.ts";
 import type { Stage } from "./task-state.ts";
 
 declare const suspendBrand: unique symbol;
@@ -67,8 +67,8 @@ export interface Waiter {
   readonly wait: Wait<unknown> | null;
   /** The state as a number, see `task-state.ts`. */
   readonly stage: Stage;
-  /** Not 0 when a cancellation has to be thrown at the next wait. */
-  readonly interrupt: number;
+  /** The state and flags of the kernel, see `task-state.ts`. @internal */
+  readonly flags: number;
   /** Suspends the task at `wait`. */
   park(wait: Wait<unknown>): Started<never>;
   /** Ends `wait` in the step that started it. It still counts, so the loop can give way to the host. */
@@ -134,37 +134,36 @@ export abstract class Wait<T> implements Operation<T>, Iterator<Suspend, T, unkn
     const task = running.task;
     if (task === null) throw outsideTask(this.reason);
     if (task.wait === (this as Wait<unknown>)) {
-      if (task.stage === RUNNING) return task.takeResult<T>();
+      if ((task.flags & STAGE) === RUNNING) return task.takeResult<T>();
       if (running.capture !== null) running.capture(this.next);
       return SUSPENDED;
     }
-    if (task.interrupt !== 0) return task.interruptAt(this);
+    if ((task.flags & INTERRUPTED) !== 0) return task.interruptAt(this);
     if (task.wait !== null) throw alreadyWaiting(task, task.wait, this);
     return this.start(task);
   }
 
   /** Reached only when somebody drives a coroutine by hand. The wait is withdrawn, then the error goes on. */
   throw(error: unknown): IteratorResult<Suspend, T> {
-    this.#abandon();
+    abandon(this);
     throw error;
   }
 
   /** Reached only when somebody drives a coroutine by hand. */
   return(value: T): IteratorResult<Suspend, T> {
-    this.#abandon();
+    abandon(this);
     return { done: true, value };
   }
+}
 
-  #abandon(): void {
-    const task = running.task;
-    if (task === null || task.wait !== (this as Wait<unknown>)) return;
-    if (task.stage === RUNNING) {
-      try {
-        task.takeResult();
-      } catch {
-        // Its error has no taker any more; the one that is being thrown replaces it.
-      }
-    }
+// Not a method: a private one would put a brand on every wait.
+function abandon(wait: Wait<unknown>): void {
+  const task = running.task;
+  if (task === null || task.wait !== wait || task.stage !== RUNNING) return;
+  try {
+    task.takeResult();
+  } catch {
+    // Its error has no taker any more; the one that is being thrown replaces it.
   }
 }
 

@@ -27,6 +27,7 @@ import { running, Wait } from "./operation.ts";
 import type { Body, Coroutine, Operation, Started, Waiter } from "./operation.ts";
 import { until } from "./promise.ts";
 import { Task } from "./task.ts";
+import { INTERRUPTED } from "./task-state.ts";
 import type { TaskLoop, TaskScope } from "./task.ts";
 
 export interface ScopeOptions {
@@ -122,7 +123,7 @@ export class Scope implements TaskScope {
     const scope = new Scope(host.loop, host.scope, host, setup);
     host.scope = scope;
     host.unwinding = null;
-    if (scope.heldOnEntry !== null || scope.isReached || host.interrupt !== 0) host.refreshInterrupt();
+    if (scope.heldOnEntry !== null || scope.isReached || (host.flags & INTERRUPTED) !== 0) host.refreshInterrupt();
     if (setup.timeoutMs !== undefined) scope.deadline = scope.loop.now() + checkTimeout(setup.timeoutMs);
     return scope;
   }
@@ -180,15 +181,15 @@ export class Scope implements TaskScope {
   spawn<Args extends readonly unknown[], T>(fn: TaskFunction<Args, T>, ...args: Args): Task<T>;
   spawn<Args extends readonly unknown[], T>(options: SpawnOptions, fn: TaskFunction<Args, T>, ...args: Args): Task<T>;
   spawn(first: SpawnOptions | TaskFunction<readonly unknown[], unknown>, ...rest: unknown[]): Task<unknown> {
-    if (typeof first === "function") return this.launch(first(...rest), first.name);
+    if (typeof first === "function") return this.launch(first(...rest), first);
     const [fn, ...args] = rest as [TaskFunction<readonly unknown[], unknown>, ...unknown[]];
     if (typeof fn !== "function") throw new UsageError("spawn takes a coroutine function and its arguments");
-    return this.launch(fn(...args), first.name ?? fn.name);
+    return this.launch(fn(...args), first.name ?? fn);
   }
 
   /** @internal */
-  launch<T>(body: Operation<T>, label: string): Task<T> {
-    if (this.#state !== "open") throw new ScopeClosedError(label === "" ? "task" : label, this.name);
+  launch<T>(body: Operation<T>, label: string | { readonly name: string }): Task<T> {
+    if (this.#state !== "open") throw new ScopeClosedError((typeof label === "string" ? label : label.name) || "task", this.name);
     const task = new Task<T>(this, body, label);
     this.#children.push(task as Task<unknown>);
     task.schedule();
@@ -285,9 +286,14 @@ export class Scope implements TaskScope {
   }
 
   /** @internal */
-  childSettled(task: Task<unknown>): void {
+  childSettled(task: Task<unknown>, failing: boolean): void {
     this.#children.remove(task);
-    const wasStarting = this.#starting?.delete(task) ?? false;
+    const wasStarting = this.#starting !== null && this.#starting.delete(task);
+    if (failing) this.#childFailed(task, wasStarting);
+    if (this.#children.size === 0 && this.#childrenEnd !== null) this.#childrenEnd.end();
+  }
+
+  #childFailed(task: Task<unknown>, wasStarting: boolean): void {
     const observed = task.isObserved;
     const outcome = task.outcome!;
     if (outcome.status === "cancelled") {
@@ -297,7 +303,6 @@ export class Scope implements TaskScope {
         if (!wasStarting) this.fail(outcome.error);
       } else if (!observed) this.#onChildFailure(task, outcome.error);
     }
-    if (this.#children.size === 0) this.#childrenEnd?.end();
   }
 
   /** Runs the body in the host and ends the scope. @internal */
@@ -335,7 +340,7 @@ export class Scope implements TaskScope {
       if (this.isTaskScope) throw this.#cancelled;
       return undefined;
     }
-    if (this.isCutShort && host.interrupt !== 0) throw host.takeCancellation();
+    if (this.isCutShort && (host.flags & INTERRUPTED) !== 0) throw host.takeCancellation();
     return value;
   }
 
@@ -363,7 +368,7 @@ export class Scope implements TaskScope {
     host.scope = this.parent!;
     // What unwinds towards a scope further out goes on; otherwise what unwound before this scope was entered is back.
     if (host.unwinding === null || host.unwinding.scope === this) host.unwinding = this.heldOnEntry;
-    if (host.interrupt !== 0 || host.unwinding !== null || this.parent!.isReached) host.refreshInterrupt();
+    if ((host.flags & INTERRUPTED) !== 0 || host.unwinding !== null || this.parent!.isReached) host.refreshInterrupt();
     for (let end = this.#ends?.shift() ?? null; end !== null; end = this.#ends!.shift()) end.end();
   }
 

@@ -33,3 +33,9 @@ export const TRANSITIONS: Readonly<Record<TaskState, readonly TaskState[]>> = {
 export const ALLOWED: readonly number[] = TASK_STATES.map((from) =>
   TRANSITIONS[from].reduce((mask, to) => mask | (1 << TASK_STATES.indexOf(to)), 0),
 );
+
+/** Masks the state out of a task's flags. */
+export const STAGE = 7;
+
+/** A flag of a task: a cancellation has to be thrown at its next wait. */
+export const INTERRUPTED = 16;

@@ -9,7 +9,8 @@
  *
  * A program may hold a million of these, so every field is paid for a million times: there is no field for what can be
  * found (the loop, the owner, the parent), and what few tasks need is created when needed (own scope, watchers, locals).
- * No part of a step allocates.
+ * No part of a step allocates. Methods and hot fields are `private` in TypeScript's sense: a `#method` would put a brand on
+ * every instance, another field and a slower constructor.
  *
  * Cancellation. `interrupt` says that something has to be thrown at the next wait; `unwinding` is the `Cancelled` that is
  * on its way through the task and has not been caught by its scope yet. While it is set, the scopes that were cancelled
@@ -25,7 +26,7 @@ import type { LoopPort, Runnable } from "./loop-port.ts";
 import { running, SUSPEND_TOKEN, SUSPENDED, Wait } from "./operation.ts";
 import type { Coroutine, Frame, Operation, Started, Suspend, Waiter } from "./operation.ts";
 import type { ProbeHub, TaskView } from "./probe.ts";
-import { ALLOWED, CREATED, READY, RUNNING, SETTLED, TASK_STATES, WAITING } from "./task-state.ts";
+import { ALLOWED, CREATED, INTERRUPTED, READY, RUNNING, SETTLED, STAGE, TASK_STATES, WAITING } from "./task-state.ts";
 import type { Stage, TaskState } from "./task-state.ts";
 
 /** What became of a task. */
@@ -38,7 +39,7 @@ export type Outcome<T> =
 export interface TaskLoop extends LoopPort {
   /** `null` while nobody observes. */
   readonly probes: ProbeHub | null;
-  nextTaskId(): number;
+  lastTaskId: number;
   /** Makes the task's own scope, see `Task.ownScope`. */
   createTaskScope(task: Task<unknown>, owner: TaskScope): TaskScope;
 }
@@ -64,7 +65,7 @@ export interface TaskScope {
   readonly cleanupMs: number;
   readonly deadline: number;
   cancel(reason?: unknown): Operation<void>;
-  childSettled(task: Task<unknown>): void;
+  childSettled(task: Task<unknown>, failing: boolean): void;
   /** Ends the scope after its body; returns what the body's end becomes. */
   close(failed: boolean, value: unknown): Coroutine<unknown>;
 }
@@ -74,54 +75,85 @@ export interface Watcher extends Linked<Watcher> {
   taskSettled(task: Task<unknown>): void;
 }
 
-const FAILING = 1; // the wait ends by throwing; after settling: the task did not succeed
-const WAS_CANCELLED = 2; // settled by a cancellation
-const OBSERVED = 4; // somebody joined it or looked at its outcome
-const WRAPPED = 8; // a hand-written iterator was reported for it
+const FAILING = 8; // the wait ends by throwing; after settling: the task did not succeed
+const WAS_CANCELLED = 32; // settled by a cancellation
+const OBSERVED = 64; // somebody joined it or looked at its outcome
+const WRAPPED = 128; // a hand-written iterator was reported for it
 
 const DONE: IteratorReturnResult<undefined> = Object.freeze({ done: true, value: undefined });
 
+/** State that most tasks never have: three fields less in each of a million. */
+class Rare {
+  frame: Frame | null = null;
+  unwinding: Cancelled | null = null;
+  locals: ReadonlyMap<object, unknown> | null = null;
+  watchers: IntrusiveList<Watcher> | null = null;
+}
+
 export class Task<T> implements Waiter, Runnable, TaskView, Operation<T>, PromiseLike<T>, Linked<Task<unknown>> {
   readonly id: number;
-  readonly #label: string;
+  /** A name, or the function that has it: reading the name of a function costs more than keeping it. */
+  private readonly label: string | { readonly name: string };
   /** The generator that runs next: the innermost frame, or the coroutine itself. @internal */
   top: Iterator<Suspend, unknown, unknown> | null;
-  /** Calls on the task's own stack, innermost first. @internal */
-  frame: Frame | null = null;
   /** @internal */
   wait: Wait<unknown> | null = null;
-  /** @internal */
-  stage: Stage = CREATED;
-  /** @internal */
-  interrupt: 0 | 1 = 0;
-  /** @internal */
-  unwinding: Cancelled | null = null;
   /** The innermost scope. @internal */
   scope: TaskScope;
-  /** @internal */
-  locals: ReadonlyMap<object, unknown> | null;
   /** @internal */
   before: Task<unknown> | null = null;
   /** @internal */
   after: Task<unknown> | null = null;
   steps = 0;
-  #flags = 0;
+  /** The state in the low bits, flags above: one number instead of two fields. @internal */
+  flags: number = CREATED;
   /** What the wait ended with; after settling the result. */
-  #value: unknown = undefined;
-  #watchers: IntrusiveList<Watcher> | null = null;
+  private value: unknown = undefined;
+  /** What few tasks have. */
+  private rare: Rare | null = null;
 
   /** Made by `spawn`. The owner must put it among its children and call `schedule`. @internal */
-  constructor(owner: TaskScope, body: Operation<T>, label: string) {
+  constructor(owner: TaskScope, body: Operation<T>, label: string | { readonly name: string }) {
     this.scope = owner;
-    this.id = owner.loop.nextTaskId();
-    this.#label = label;
+    this.id = ++owner.loop.lastTaskId;
+    this.label = label;
     this.top = iteratorOf(body, label);
-    this.locals = running.task === null ? null : (running.task as Task<unknown>).locals;
-    if (owner.isReached) this.interrupt = pendingCancellation(this) === null ? 0 : 1;
+    const spawner = running.task as Task<unknown> | null;
+    if (spawner !== null && spawner.rare !== null && spawner.rare.locals !== null) this.locals = spawner.rare.locals;
+    if (owner.isReached && pendingCancellation(this as Task<unknown>) !== null) this.flags |= INTERRUPTED;
   }
 
   get name(): string {
-    return this.#label === "" ? `task ${this.id}` : this.#label;
+    const name = typeof this.label === "string" ? this.label : this.label.name;
+    return name === "" ? `task ${this.id}` : name;
+  }
+
+  /** Calls on the task's own stack, innermost first. @internal */
+  get frame(): Frame | null {
+    return this.rare === null ? null : this.rare.frame;
+  }
+
+  /** The `Cancelled` that is on its way through the task, until its scope has caught it. @internal */
+  get unwinding(): Cancelled | null {
+    return this.rare === null ? null : this.rare.unwinding;
+  }
+
+  set unwinding(cancelled: Cancelled | null) {
+    if (this.rare !== null || cancelled !== null) (this.rare ??= new Rare()).unwinding = cancelled;
+  }
+
+  /** @internal */
+  get locals(): ReadonlyMap<object, unknown> | null {
+    return this.rare === null ? null : this.rare.locals;
+  }
+
+  set locals(locals: ReadonlyMap<object, unknown> | null) {
+    (this.rare ??= new Rare()).locals = locals;
+  }
+
+  /** Whether a cancellation is pending or unwinding. */
+  get isCancelling(): boolean {
+    return this.unwinding !== null || (this.flags & INTERRUPTED) !== 0;
   }
 
   get state(): TaskState {
@@ -134,6 +166,11 @@ export class Task<T> implements Waiter, Runnable, TaskView, Operation<T>, Promis
 
   get waitingFor(): string | null {
     return this.stage === WAITING && this.wait !== null ? this.wait.reason : null;
+  }
+
+  /** @internal */
+  get stage(): Stage {
+    return (this.flags & STAGE) as Stage;
   }
 
   get isSettled(): boolean {
@@ -155,10 +192,10 @@ export class Task<T> implements Waiter, Runnable, TaskView, Operation<T>, Promis
   /** What became of it; `undefined` until it has settled. Looking counts as having seen a failure. */
   get outcome(): Outcome<T> | undefined {
     if (this.stage !== SETTLED) return undefined;
-    this.#flags |= OBSERVED;
-    if (!(this.#flags & FAILING)) return { status: "succeeded", value: this.#value as T };
-    if (this.#flags & WAS_CANCELLED) return { status: "cancelled", cancelled: this.#value as Cancelled };
-    return { status: "failed", error: this.#value };
+    this.flags |= OBSERVED;
+    if (!(this.flags & FAILING)) return { status: "succeeded", value: this.value as T };
+    if (this.flags & WAS_CANCELLED) return { status: "cancelled", cancelled: this.value as Cancelled };
+    return { status: "failed", error: this.value };
   }
 
   /** Where it waits, innermost frame first; empty while it runs or before its first step. Costs 6–30 µs. */
@@ -213,26 +250,35 @@ export class Task<T> implements Waiter, Runnable, TaskView, Operation<T>, Promis
 
   /** Tells the watcher when the task settles; at once when it has. @internal */
   watch(watcher: Watcher): void {
-    this.#flags |= OBSERVED;
+    this.flags |= OBSERVED;
     if (this.stage === SETTLED) watcher.taskSettled(this as Task<unknown>);
-    else (this.#watchers ??= new IntrusiveList()).push(watcher);
+    else {
+      const rare = (this.rare ??= new Rare());
+      (rare.watchers ??= new IntrusiveList()).push(watcher);
+    }
   }
 
   /** @internal */
   unwatch(watcher: Watcher): void {
-    this.#watchers?.remove(watcher);
+    this.rare?.watchers?.remove(watcher);
+  }
+
+  /** Gives the result to a wait that starts after the task has settled. @internal */
+  handOver(task: Waiter, wait: Wait<T>): Started<T> {
+    if ((this.flags & FAILING) !== 0) throw this.failure();
+    return task.complete(wait, this.value as T);
   }
 
   /** What joining this task throws. Only for one that has not succeeded. @internal */
   failure(): unknown {
-    this.#flags |= OBSERVED;
-    if (!(this.#flags & WAS_CANCELLED)) return this.#value;
-    return new CancelledError(`task "${this.name}"`, (this.#value as Cancelled).reason);
+    this.flags |= OBSERVED;
+    if (!(this.flags & WAS_CANCELLED)) return this.value;
+    return new CancelledError(`task "${this.name}"`, (this.value as Cancelled).reason);
   }
 
   /** The first step comes in the next turn. @internal */
   schedule(): void {
-    this.#become(READY);
+    this.become(READY);
     const { loop } = this;
     if (loop.probes !== null) loop.probes.taskSpawned?.(this);
     loop.enqueue(this);
@@ -241,7 +287,7 @@ export class Task<T> implements Waiter, Runnable, TaskView, Operation<T>, Promis
   /** One step: from where it waits to where it waits next. Called by the loop only. @internal */
   run(): void {
     const { probes } = this.loop;
-    this.#become(RUNNING);
+    this.become(RUNNING);
     this.steps++;
     running.task = this;
     if (probes !== null) probes.beforeStep?.(this);
@@ -250,25 +296,25 @@ export class Task<T> implements Waiter, Runnable, TaskView, Operation<T>, Promis
       let result: IteratorResult<Suspend, unknown>;
       try {
         result = top.next();
-        if (result !== SUSPENDED && result.done !== true) result = this.#examine(top, result);
+        if (result !== SUSPENDED && result.done !== true) result = this.examine(top, result);
       } catch (error) {
-        if (this.#end(true, error)) continue;
+        if (this.end(true, error)) continue;
         break;
       }
       if (result.done === true) {
-        if (this.#end(false, result.value)) continue;
+        if (this.end(false, result.value)) continue;
         break;
       }
       if (this.top === top) break;
     }
     running.task = null;
     if (probes !== null) probes.afterStep?.(this);
-    if (this.top === null) this.#settle();
+    if (this.top === null) this.settle();
   }
 
   park(wait: Wait<unknown>): Started<never> {
     this.wait = wait;
-    this.#become(WAITING);
+    this.become(WAITING);
     if (wait.external) this.loop.outside++;
     const { probes } = this.loop;
     if (probes !== null) probes.waitStarted?.(this);
@@ -283,34 +329,34 @@ export class Task<T> implements Waiter, Runnable, TaskView, Operation<T>, Promis
   /** Ends the step; the wait is READY with `value` when the task runs again, in the next turn. @internal */
   pass<V>(wait: Wait<V>, value: V): Started<V> {
     this.wait = wait;
-    this.#value = value;
-    this.#become(READY);
+    this.value = value;
+    this.become(READY);
     this.loop.enqueue(this);
     return SUSPENDED;
   }
 
   wake<V>(wait: Wait<V>, value: V): boolean {
     if (this.wait !== (wait as Wait<unknown>) || this.stage !== WAITING) return false;
-    this.#value = value;
-    this.#unpark(wait as Wait<unknown>);
+    this.value = value;
+    this.unpark(wait as Wait<unknown>);
     return true;
   }
 
   wakeError(wait: Wait<unknown>, error: unknown): boolean {
     if (this.wait !== wait || this.stage !== WAITING) return false;
-    this.#value = error;
-    this.#flags |= FAILING;
-    this.#unpark(wait);
+    this.value = error;
+    this.flags |= FAILING;
+    this.unpark(wait);
     return true;
   }
 
   /** @internal */
   takeResult<V>(): Started<V> {
-    const value = this.#value;
+    const value = this.value;
     this.wait = null;
-    this.#value = undefined;
-    if (this.#flags & FAILING) {
-      this.#flags &= ~FAILING;
+    this.value = undefined;
+    if (this.flags & FAILING) {
+      this.flags &= ~FAILING;
       throw value;
     }
     return value === undefined ? (DONE as Started<V>) : { done: true, value: value as V };
@@ -318,78 +364,83 @@ export class Task<T> implements Waiter, Runnable, TaskView, Operation<T>, Promis
 
   /** Throws the pending cancellation at a wait that is about to start; counts, so that swallowing it cannot spin. @internal */
   interruptAt(wait: Wait<unknown>): Started<never> {
-    const cancelled = this.#deliver();
+    const cancelled = this.deliver();
     if (--this.loop.budget > 0) throw cancelled;
-    this.#flags |= FAILING;
+    this.flags |= FAILING;
     return this.pass(wait, cancelled) as Started<never>;
   }
 
   /** Throws a cancellation that came while the task could not take it. @internal */
   takeCancellation(): Cancelled {
-    return this.#deliver();
+    return this.deliver();
   }
 
   /** Looks again whether a cancellation is pending, and interrupts the current wait if so. @internal */
   refreshInterrupt(): void {
     const cancelled = pendingCancellation(this as Task<unknown>);
-    this.interrupt = cancelled === null ? 0 : 1;
+    this.setInterrupted(cancelled !== null);
     if (cancelled === null || this.stage !== WAITING) return;
     const wait = this.wait!;
     if (!wait.withdraw(this)) return;
-    this.wakeError(wait, this.#deliver());
+    this.wakeError(wait, this.deliver());
   }
 
   /** @internal */
   enterFrame(frame: Frame): void {
     if (this.wait !== null) throw new UsageError(`task "${this.name}" called a coroutine while it waits`);
+    const rare = (this.rare ??= new Rare());
     frame.caller = this.top;
-    frame.below = this.frame;
-    this.frame = frame;
+    frame.below = rare.frame;
+    rare.frame = frame;
     this.top = frame.callee;
   }
 
-  #become(next: Stage): void {
+  private become(next: Stage): void {
     if ((ALLOWED[this.stage]! & (1 << next)) === 0) {
       throw new InternalError(`task "${this.name}" cannot go from ${this.state} to ${TASK_STATES[next]}`);
     }
-    this.stage = next;
+    this.flags = (this.flags & ~STAGE) | next;
   }
 
-  #unpark(wait: Wait<unknown>): void {
+  private unpark(wait: Wait<unknown>): void {
     const { loop } = this;
     if (wait.external) loop.outside--;
     if (loop.probes !== null) loop.probes.waitEnded?.(this);
-    this.#become(READY);
+    this.become(READY);
     loop.enqueue(this);
   }
 
-  #deliver(): Cancelled {
+  private deliver(): Cancelled {
     const cancelled = pendingCancellation(this as Task<unknown>);
     if (cancelled === null) throw new InternalError(`task "${this.name}" was to be cancelled by no scope`);
     this.unwinding = cancelled;
-    this.interrupt = pendingCancellation(this as Task<unknown>) === null ? 0 : 1;
+    this.setInterrupted(pendingCancellation(this as Task<unknown>) !== null);
     return cancelled;
+  }
+
+  private setInterrupted(interrupted: boolean): void {
+    this.flags = interrupted ? this.flags | INTERRUPTED : this.flags & ~INTERRUPTED;
   }
 
   /**
    * A result that is neither the shared one nor an end. On engines that rebuild result objects each suspension comes here;
    * elsewhere somebody drives an operation by hand, or yielded a value.
    */
-  #examine(top: Iterator<Suspend, unknown, unknown>, result: IteratorYieldResult<Suspend>): IteratorResult<Suspend, unknown> {
+  private examine(top: Iterator<Suspend, unknown, unknown>, result: IteratorYieldResult<Suspend>): IteratorResult<Suspend, unknown> {
     for (let current: IteratorResult<Suspend, unknown> = result; ; ) {
       if (current.done === true || current === SUSPENDED) return current;
       if (current.value === SUSPEND_TOKEN && (this.top !== top || this.stage !== RUNNING)) {
-        if (KEEPS_IDENTITY) this.#reportWrapped();
+        if (KEEPS_IDENTITY) this.reportWrapped();
         return SUSPENDED;
       }
-      this.#withdrawWait();
+      this.withdrawWait();
       current = top.throw!(new ForeignYieldError(this.name, current.value));
     }
   }
 
-  #reportWrapped(): void {
-    if (this.#flags & WRAPPED) return;
-    this.#flags |= WRAPPED;
+  private reportWrapped(): void {
+    if (this.flags & WRAPPED) return;
+    this.flags |= WRAPPED;
     const at = this.wait === null ? "" : ` while it waits for "${this.wait.reason}"`;
     this.loop.report({
       kind: "wrapped-yield",
@@ -400,26 +451,27 @@ export class Task<T> implements Waiter, Runnable, TaskView, Operation<T>, Promis
   }
 
   /** Only after somebody drove an operation by hand and let go of it. */
-  #withdrawWait(): void {
+  private withdrawWait(): void {
     const { wait } = this;
     if (wait === null) return;
     if (this.stage === WAITING) {
       if (!wait.withdraw(this)) throw new InternalError(`"${wait.reason}" was left while it cannot be withdrawn`);
       if (wait.external) this.loop.outside--;
-      this.stage = RUNNING; // not in the table: the step never ended
+      this.flags = (this.flags & ~STAGE) | RUNNING; // not in the table: the step never ended
     }
     this.wait = null;
-    this.#flags &= ~FAILING;
+    this.flags &= ~FAILING;
   }
 
   /** The innermost coroutine has ended. `true` when the step goes on: in the calling frame, or with closing a scope. */
-  #end(failed: boolean, value: unknown): boolean {
-    if (this.wait !== null) this.#withdrawWait();
-    const { frame } = this;
-    if (frame !== null) {
+  private end(failed: boolean, value: unknown): boolean {
+    if (this.wait !== null) this.withdrawWait();
+    const { rare } = this;
+    if (rare !== null && rare.frame !== null) {
+      const { frame } = rare;
       frame.settle(failed, value);
       this.top = frame.caller;
-      this.frame = frame.below;
+      rare.frame = frame.below;
       frame.caller = null;
       frame.below = null;
       return true;
@@ -429,32 +481,33 @@ export class Task<T> implements Waiter, Runnable, TaskView, Operation<T>, Promis
       return true;
     }
     this.top = null;
-    this.#value = value;
-    if (failed) this.#flags |= FAILING;
+    this.value = value;
+    if (failed) this.flags |= FAILING;
     return false;
   }
 
-  #settle(): void {
-    this.#become(SETTLED);
-    if (this.#flags & FAILING && this.#value instanceof Cancelled) {
-      if (isAround(this.#value.scope, this)) this.#flags |= WAS_CANCELLED;
-      else this.#value = new CancelledError("something else", this.#value.reason); // rethrown far from where it was caught
+  private settle(): void {
+    this.become(SETTLED);
+    if ((this.flags & FAILING) !== 0 && this.value instanceof Cancelled) {
+      if (isAround(this.value.scope, this)) this.flags |= WAS_CANCELLED;
+      else this.value = new CancelledError("something else", this.value.reason); // rethrown far from where it was caught
     }
     const { loop } = this;
     if (loop.probes !== null) loop.probes.taskSettled?.(this);
-    const watchers = this.#watchers;
-    this.#watchers = null;
-    if (watchers !== null) {
+    const { rare } = this;
+    if (rare !== null && rare.watchers !== null) {
+      const { watchers } = rare;
+      rare.watchers = null;
       for (let watcher = watchers.shift(); watcher !== null; watcher = watchers.shift()) {
         watcher.taskSettled(this as Task<unknown>);
       }
     }
-    this.scope.childSettled(this as Task<unknown>);
+    this.scope.childSettled(this as Task<unknown>, (this.flags & FAILING) !== 0);
   }
 
   /** Whether anybody has seen, or will see, how it ended. @internal */
   get isObserved(): boolean {
-    return (this.#flags & OBSERVED) !== 0;
+    return (this.flags & OBSERVED) !== 0;
   }
 
   /** `name (waiting for …) at file:line`, for messages. @internal */
@@ -490,17 +543,18 @@ function isAround(target: object, task: Task<unknown>): boolean {
   return false;
 }
 
-function iteratorOf(body: Operation<unknown>, label: string): Iterator<Suspend, unknown, unknown> {
-  const candidate = body as Partial<Coroutine<unknown>> | null | undefined;
-  if (typeof candidate?.[Symbol.iterator] !== "function" || typeof body === "string") {
+function iteratorOf(body: Operation<unknown>, label: string | { readonly name: string }): Iterator<Suspend, unknown, unknown> {
+  // A generator is its own iterator; asking a framed one would give a call that needs a caller.
+  if (typeof (body as Partial<Coroutine<unknown>> | null | undefined)?.next === "function") return body as Coroutine<unknown>;
+  if (typeof body !== "object" || body === null || typeof body[Symbol.iterator] !== "function") {
+    const name = typeof label === "string" ? label : label.name;
     const hint = typeof (body as { then?: unknown } | null)?.then === "function" ? "; wrap promises in until()" : "";
     throw new UsageError(
-      `"${label}" is no coroutine: expected a generator or another operation, got ${describeValue(body)}${hint}`,
+      `"${name}" is no coroutine: expected a generator or another operation, got ${describeValue(body)}${hint}`,
       "NOT_AN_OPERATION",
     );
   }
-  // A generator is its own iterator; asking a framed one would give a call that needs a caller.
-  return typeof candidate.next === "function" ? (candidate as Coroutine<unknown>) : body[Symbol.iterator]();
+  return body[Symbol.iterator]();
 }
 
 const KEEPS_IDENTITY = ((): boolean => {
@@ -515,39 +569,35 @@ const KEEPS_IDENTITY = ((): boolean => {
 class Join<T> extends Wait<T> implements Watcher {
   before: Watcher | null = null;
   after: Watcher | null = null;
-  readonly #target: Task<T>;
-  #waiter: Waiter | null = null;
+  private readonly target: Task<T>;
+  private waiter: Waiter | null = null;
 
   constructor(target: Task<T>) {
     super();
-    this.#target = target;
+    this.target = target;
   }
 
   get reason(): string {
-    return `join task "${this.#target.name}"`;
+    return `join task "${this.target.name}"`;
   }
 
   protected start(task: Waiter): Started<T> {
-    if (task === (this.#target as unknown)) throw new UsageError(`task "${task.name}" cannot join itself`, "SELF_JOIN");
-    if (this.#target.isSettled) {
-      const outcome = this.#target.outcome!;
-      if (outcome.status === "succeeded") return task.complete(this, outcome.value);
-      throw this.#target.failure();
-    }
-    this.#waiter = task;
-    this.#target.watch(this);
+    if (task === (this.target as unknown)) throw new UsageError(`task "${task.name}" cannot join itself`, "SELF_JOIN");
+    if (this.target.isSettled) return this.target.handOver(task, this);
+    this.waiter = task;
+    this.target.watch(this);
     return task.park(this);
   }
 
   withdraw(): boolean {
-    this.#target.unwatch(this);
+    this.target.unwatch(this);
     return true;
   }
 
   taskSettled(target: Task<unknown>): void {
     const outcome = target.outcome!;
-    if (outcome.status === "succeeded") this.#waiter!.wake(this, outcome.value as T);
-    else this.#waiter!.wakeError(this, target.failure());
+    if (outcome.status === "succeeded") this.waiter!.wake(this, outcome.value as T);
+    else this.waiter!.wakeError(this, target.failure());
   }
 }
 
@@ -555,31 +605,31 @@ class Join<T> extends Wait<T> implements Watcher {
 class TaskEnd extends Wait<void> implements Watcher {
   before: Watcher | null = null;
   after: Watcher | null = null;
-  readonly #target: Task<unknown>;
-  #waiter: Waiter | null = null;
+  private readonly target: Task<unknown>;
+  private waiter: Waiter | null = null;
 
   constructor(target: Task<unknown>) {
     super();
-    this.#target = target;
+    this.target = target;
   }
 
   get reason(): string {
-    return `end of task "${this.#target.name}"`;
+    return `end of task "${this.target.name}"`;
   }
 
   protected start(task: Waiter): Started<void> {
-    if (this.#target.isSettled) return task.complete(this, undefined);
-    this.#waiter = task;
-    this.#target.watch(this);
+    if (this.target.isSettled) return task.complete(this, undefined);
+    this.waiter = task;
+    this.target.watch(this);
     return task.park(this);
   }
 
   withdraw(): boolean {
-    this.#target.unwatch(this);
+    this.target.unwatch(this);
     return true;
   }
 
   taskSettled(): void {
-    this.#waiter!.wake(this, undefined);
+    this.waiter!.wake(this, undefined);
   }
 }

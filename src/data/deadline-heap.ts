@@ -123,15 +123,22 @@ export class DeadlineHeap<Item extends HeapItem> {
   }
 
   #reserve(capacity: number): void {
-    const keys = new Float64Array(capacity * 2);
-    keys.set(this.#keys);
-    this.#keys = keys;
+    this.#keys = resized(this.#keys, capacity * 2);
   }
 
   /** Gives memory back once three quarters stand empty, so that a burst of timers does not stay paid for. */
   #shrink(): void {
     const capacity = this.#keys.length / 2;
     if (capacity <= SMALLEST_CAPACITY || this.#items.length > capacity / 4) return;
-    this.#keys = this.#keys.slice(0, capacity);
+    this.#keys = resized(this.#keys, capacity);
   }
+}
+
+/** `transfer` frees the old memory at once instead of leaving it to the garbage collector; Node 20 does not have it. */
+function resized(keys: Float64Array, length: number): Float64Array {
+  const buffer = keys.buffer as ArrayBuffer & { transfer?(byteLength: number): ArrayBuffer };
+  if (buffer.transfer !== undefined) return new Float64Array(buffer.transfer(length * Float64Array.BYTES_PER_ELEMENT));
+  const copy = new Float64Array(length);
+  copy.set(length < keys.length ? keys.subarray(0, length) : keys);
+  return copy;
 }

@@ -31,7 +31,7 @@ export class HttpError extends FibrilError {
     this.url = subject.url;
   }
 
-  static [Symbol.hasInstance](this: unknown, value: unknown): boolean {
+  static override [Symbol.hasInstance](this: unknown, value: unknown): boolean {
     if (typeof this !== "function" || typeof value !== "object" || value === null) return false;
     const isOwn = (this.prototype as object).isPrototypeOf(value);
     return isOwn || (this === HttpError && value instanceof HttpTimeoutError);
@@ -243,6 +243,18 @@ export class DecodeError extends HttpError {
   }
 }
 
+/** The body was read after its response had been closed. Code: `HTTP_RESPONSE_CLOSED`. */
+export class ResponseClosedError extends HttpError {
+  constructor(subject: RequestSubject) {
+    super(
+      "HTTP_RESPONSE_CLOSED",
+      `${describeRequest(subject)}: the response was closed before its body had ended, by close(), or by the end of the scope ` +
+        "that asked for it; read the body inside that scope",
+      subject,
+    );
+  }
+}
+
 /** The session was closed while the request was under way, or before it began. Code: `HTTP_SESSION_CLOSED`. */
 export class SessionClosedError extends HttpError {
   constructor(subject: RequestSubject, session: string) {
@@ -265,7 +277,7 @@ function withoutQuery(url: string): string {
   return end === -1 ? url : url.slice(0, end);
 }
 
-function withoutCredentials(url: string): string {
+export function withoutCredentials(url: string): string {
   return url.replace(/^([^/?#]*)\/\/[^/?#]*@/, "$1//***@");
 }
 

@@ -3,7 +3,7 @@
  *
  * Source of the redirect rules: RFC 9110 §15.4 and the Fetch standard, as aiohttp and browsers follow them.
  */
-import { InvalidUrlError, type Redirect } from "./errors.ts";
+import { InvalidUrlError } from "./errors.ts";
 
 type QueryValue = string | number | boolean | null | undefined;
 
@@ -125,7 +125,3 @@ export const CROSS_ORIGIN_HEADERS: ReadonlySet<string> = new Set([
   "host",
   "proxy-authorization",
 ]);
-
-export function redirectStep(status: number, from: Target, to: Target): Redirect {
-  return { status, url: from.url, location: to.url };
-}

@@ -26,9 +26,11 @@ import {
   PHASE_OPTIONS,
   ProtocolError,
   type RequestSubject,
+  ResponseClosedError,
   SessionClosedError,
 } from "./errors.ts";
 import type { OutgoingHeaders } from "./headers.ts";
+import type { Holding } from "./holdings.ts";
 import { type BodyFlow, IncomingBody } from "./incoming.ts";
 import type { Place } from "./line.ts";
 import { type OutgoingBody, OutgoingStream, type StreamObserver } from "./outgoing.ts";
@@ -75,10 +77,13 @@ const PHASE_LIMITS: Readonly<Record<Exclude<TransferPhase, "ended">, HttpPhase>>
 // One object for all: whoever aborted has an error of its own, and making one costs 5 µs.
 const ABORTED = new Error("the request was cancelled by its owner");
 
+// The last resort for responses that nobody reads and no scope ends. Only those whose connection stands still are in it.
+const forgotten = new FinalizationRegistry<Transfer>((transfer) => transfer.cancel());
+
 /** Makes a resting loop look around again. */
 const LOOK_AGAIN: Runnable = { run: () => undefined };
 
-export class Transfer implements Lessee, Timer, BodyFlow, StreamObserver {
+export class Transfer implements Lessee, Timer, BodyFlow, StreamObserver, Holding {
   readonly plan: TransferPlan;
   readonly subject: RequestSubject;
   phase: TransferPhase = "queued";
@@ -90,8 +95,9 @@ export class Transfer implements Lessee, Timer, BodyFlow, StreamObserver {
   connectMs = 0;
   headersMs = 0;
   bodyMs = 0;
-  /** Called once when the peer was stopped because nobody reads. */
-  onStall: (() => void) | null = null;
+  /** The response, while the transfer goes on by itself. */
+  facade: object | null = null;
+  heldBy: Set<Holding> | null = null;
 
   // Place
   readonly host: Host;
@@ -249,10 +255,12 @@ export class Transfer implements Lessee, Timer, BodyFlow, StreamObserver {
     this.#leave();
   }
 
-  /** Ends it and tells nobody: it was withdrawn. */
+  /** Ends it because nobody wants it any more. Who reads the body all the same is told. */
   cancel(): void {
     if (this.phase === "ended") return;
+    const { incoming } = this;
     this.#abandon();
+    incoming?.failed(new ResponseClosedError(this.subject));
     this.#leave();
   }
 
@@ -271,7 +279,9 @@ export class Transfer implements Lessee, Timer, BodyFlow, StreamObserver {
     if (this.#timerDue !== Infinity) loop.removeTimer(this);
     this.#timerDue = Infinity;
     this.#connection = null;
-    this.onStall = null;
+    this.facade = null;
+    this.heldBy?.delete(this);
+    this.heldBy = null;
     this.#stream?.close();
     this.#release();
   }
@@ -289,8 +299,9 @@ export class Transfer implements Lessee, Timer, BodyFlow, StreamObserver {
     this.#phaseDeadline = Infinity; // it is not the peer who is silent now
     this.#release();
     this.#controller!.pause();
-    this.onStall?.();
-    this.onStall = null;
+    if (this.facade === null) return;
+    forgotten.register(this.facade, this);
+    this.facade = null; // from here on only its user keeps it
   }
 
   resume(): void {
