@@ -38,11 +38,25 @@ export function spawn<Args extends readonly unknown[], T>(
   fn: (...args: Args) => Operation<T>,
   ...args: Args
 ): Task<T>;
-export function spawn(first: SpawnOptions | ((...args: unknown[]) => Operation<unknown>), ...rest: unknown[]): Task<unknown> {
+export function spawn(first: SpawnOptions | AnyFunction, second?: unknown, third?: unknown, ...rest: unknown[]): Task<unknown> {
   const scope = currentScope();
-  if (typeof first === "function") return scope.launch(first(...rest), first); // the hot path: one call less
-  return scope.spawn(first, rest[0] as (...args: unknown[]) => Operation<unknown>, ...rest.slice(1));
+  if (typeof first !== "function") {
+    return scope.spawn(first, second as AnyFunction, ...(arguments.length > 2 ? [third, ...rest] : []));
+  }
+  // The hot path: no array for up to two arguments. How many were passed matters, since a function may have defaults.
+  switch (arguments.length) {
+    case 1:
+      return scope.launch(first(), first);
+    case 2:
+      return scope.launch(first(second), first);
+    case 3:
+      return scope.launch(first(second, third), first);
+    default:
+      return scope.launch(first(second, third, ...rest), first);
+  }
 }
+
+type AnyFunction = (...args: unknown[]) => Operation<unknown>;
 
 /**
  * Registers a release in the current scope: it runs when the scope ends, last in first out, shielded from cancellation.

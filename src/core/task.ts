@@ -214,7 +214,7 @@ export class Task<T> implements Waiter, Runnable, TaskView, Operation<T>, Promis
 
   /** Joins: the value of the task; throws its failure, or `CancelledError`. Cancelling the joiner leaves the task alone. */
   [Symbol.iterator](): Iterator<Suspend, T, unknown> {
-    return new Join(this);
+    return this.stage === SETTLED ? new SettledJoin(this) : new Join(this);
   }
 
   /** For promise code: `await task`. Rejects with the failure, or with `CancelledError`. */
@@ -564,6 +564,28 @@ const KEEPS_IDENTITY = ((): boolean => {
   }
   return delegate().next() === SUSPENDED;
 })();
+
+/** Joins a task that has settled: four fields less than a `Join`, since there is nothing to wait for. */
+class SettledJoin<T> extends Wait<T> {
+  private readonly target: Task<T>;
+
+  constructor(target: Task<T>) {
+    super();
+    this.target = target;
+  }
+
+  get reason(): string {
+    return `join task "${this.target.name}"`;
+  }
+
+  protected start(task: Waiter): Started<T> {
+    return this.target.handOver(task, this);
+  }
+
+  withdraw(): boolean {
+    return true;
+  }
+}
 
 /** Waits for a task and takes over how it ended. */
 class Join<T> extends Wait<T> implements Watcher {

@@ -7,7 +7,7 @@ import type { Transfer } from "./transfer.ts";
 
 // A new connection costs one to three round trips; this much arrives in about as many.
 const DRAIN_BYTES = 64 * 1024;
-const DRAIN_MS = 1_000; // a server that lies about the length must not hold a redirect up
+const DRAIN_MS = 250; // what has not come by then is not worth the wait; nor is a server that lies about the length
 
 export class Drain implements BodyReader, Timer {
   heapIndex = -1;

@@ -143,7 +143,7 @@ export class HttpResponse {
   }
 
   /**
-   * Gives up the rest of the body: reads it if that is little (64 KiB, 1 s), else closes the connection. Then the
+   * Gives up the rest of the body: reads it if that is little (64 KiB, 250 ms), else closes the connection. Then the
    * response holds no connection any more.
    */
   discard(): Operation<void> {

@@ -276,8 +276,7 @@ export class Transfer implements Lessee, Timer, BodyFlow, StreamObserver, Holdin
     if (this.phase === "queued") this.queueMs = loop.now() - this.#since;
     if (this.phase === "body") this.bodyMs = loop.now() - this.#since;
     this.phase = "ended";
-    if (this.#timerDue !== Infinity) loop.removeTimer(this);
-    this.#timerDue = Infinity;
+    this.#disarm();
     this.#connection = null;
     this.facade = null;
     this.heldBy?.delete(this);
@@ -296,7 +295,8 @@ export class Transfer implements Lessee, Timer, BodyFlow, StreamObserver, Holdin
   // The body
 
   pause(): void {
-    this.#phaseDeadline = Infinity; // it is not the peer who is silent now
+    this.#disarm(); // it is not the peer who is silent now
+    this.#limitPhase(Infinity);
     this.#release();
     this.#controller!.pause();
     if (this.facade === null) return;
@@ -326,10 +326,14 @@ export class Transfer implements Lessee, Timer, BodyFlow, StreamObserver, Holdin
     this.#phaseDeadline = deadline;
     const due = Math.min(deadline, this.plan.totalDeadline);
     if (due >= this.#timerDue) return;
-    const { loop } = this.#context;
-    if (this.#timerDue !== Infinity) loop.removeTimer(this);
+    this.#disarm();
     this.#timerDue = due;
-    loop.addTimer(this, due);
+    this.#context.loop.addTimer(this, due);
+  }
+
+  #disarm(): void {
+    if (this.#timerDue !== Infinity) this.#context.loop.removeTimer(this);
+    this.#timerDue = Infinity;
   }
 
   fire(): void {
