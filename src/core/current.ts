@@ -2,7 +2,7 @@
  * What a coroutine can ask and do without suspending: who am I, add a task, register a release.
  */
 import { UsageError } from "./errors.ts";
-import { running } from "./operation.ts";
+import { isOperation, running } from "./operation.ts";
 import type { Coroutine, Operation } from "./operation.ts";
 import { Scope } from "./scope.ts";
 import type { Cleanup, SpawnOptions } from "./scope.ts";
@@ -74,23 +74,18 @@ type AsyncDisposable = { [Symbol.asyncDispose](): PromiseLike<void> };
  * Takes a resource and registers its release in the same step: `Symbol.asyncDispose` if it has one, else
  * `Symbol.dispose`. An operation is awaited first; when that is cancelled there is nothing to release.
  *
+ * Whatever `yield*` accepts counts as an operation, even if it is disposable too: newer engines give every generator a
+ * `Symbol.dispose`.
  * @throws {UsageError} when the resource has neither method.
  * @example
  * const connection = yield* use(connect(url));
  */
 export function* use<R extends Disposable | AsyncDisposable>(resource: R | Operation<R>): Coroutine<R> {
-  const taken = isResource(resource) ? resource : yield* resource as Operation<R>;
-  if (!isResource(taken)) {
+  const taken: R = isOperation(resource) ? yield* resource as Operation<R> : (resource as R);
+  const { [Symbol.asyncDispose]: asyncDispose, [Symbol.dispose]: dispose } = taken as Partial<Disposable & AsyncDisposable>;
+  if (typeof asyncDispose !== "function" && typeof dispose !== "function") {
     throw new UsageError("use() takes something with Symbol.dispose or Symbol.asyncDispose; for anything else write defer()");
   }
-  const { [Symbol.asyncDispose]: asyncDispose, [Symbol.dispose]: dispose } = taken as Partial<Disposable & AsyncDisposable>;
   defer(() => (asyncDispose === undefined ? dispose!.call(taken) : (asyncDispose.call(taken) as never)));
   return taken;
-}
-
-function isResource<R>(value: R | Operation<R>): value is R {
-  if ((typeof value !== "object" && typeof value !== "function") || value === null) return false;
-  const { asyncDispose, dispose } = Symbol;
-  const methods = value as unknown as Record<symbol, unknown>;
-  return [asyncDispose, dispose].some((key) => key !== undefined && typeof methods[key] === "function");
 }

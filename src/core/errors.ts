@@ -24,10 +24,12 @@ export class UsageError extends FibrilError {
 /** A coroutine yielded something that is no operation: `yield x` where `yield* x` was meant. Code: `FOREIGN_YIELD`. */
 export class ForeignYieldError extends UsageError {
   constructor(task: string, value: unknown) {
-    const hint =
-      typeof (value as PromiseLike<unknown> | null)?.then === "function"
-        ? "a promise; write `yield* until(promise)`"
-        : `${describeValue(value)}; write \`yield*\` with a star, and yield* operations only`;
+    const isPromise =
+      typeof (value as PromiseLike<unknown> | null)?.then === "function" &&
+      (value as Partial<Iterable<unknown>>)[Symbol.iterator] === undefined;
+    const hint = isPromise
+      ? "a promise; write `yield* until(promise)`"
+      : `${describeValue(value)}; write \`yield*\` with a star, and yield* operations only`;
     super(`task "${task}" yielded ${hint}`, "FOREIGN_YIELD");
   }
 }

@@ -5,10 +5,10 @@
  * A turn runs what was ready when it began, first in first out; then the due timers fire, ordered by (deadline, insertion).
  * What becomes ready meanwhile belongs to the next turn, so a task that wakes itself cannot starve timers.
  *
- * Giving way. After `STEPS_PER_CLOCK_READ` steps the slice reads the clock (35–50 ns, so not on every step); past
- * `SLICE_MS` it stops, even in the middle of a turn, and goes on in a macrotask. Operations that complete at once count
- * as steps. Slices that follow each other in microtasks share one budget, or promises that settle each other could keep
- * the host from its I/O for ever.
+ * Giving way. A clock read costs 35–50 ns, so not every step has one: the slice reads the clock after 1 step, then 2, 4, 8 …
+ * up to `MOST_STEPS_PER_CLOCK_READ`, and less often only while steps prove short. Past `SLICE_MS` it stops, even in the middle of
+ * a turn, and goes on in a macrotask. Operations that complete at once count as steps. Slices that follow each other in
+ * microtasks share one budget, or promises that settle each other could keep the host from its I/O for ever.
  *
  * One host timer stands behind the whole heap. It is set only when the loop goes to rest.
  */
@@ -84,13 +84,15 @@ export interface LoopStatistics {
 }
 
 const SLICE_MS = 5; // what a socket or timer of the host may have to wait for us
-const STEPS_PER_CLOCK_READ = 256; // about 25 µs of plain switches
+const MOST_STEPS_PER_CLOCK_READ = 256; // about 25 µs of plain switches
+const MOST_STEPS = 65_536; // of one slice, for a clock that stands still, as virtual ones do
+const CLOCK_READ_EVERY_MS = 0.5; // steps that make a read come later than this are not short
 const STEPS_BETWEEN_TIMERS = 16; // under load; with less the clock would cost more than the steps
 
 export class EventLoop implements TaskLoop {
   readonly name: string;
   /** @internal */
-  budget: number = STEPS_PER_CLOCK_READ;
+  budget = 1;
   /** @internal */
   outside = 0;
   /** @internal */
@@ -109,8 +111,12 @@ export class EventLoop implements TaskLoop {
   readonly #clockIsCheap: boolean;
   #phase: "resting" | "scheduled" | "running" = "resting";
   #leftOfTurn = 0;
+  /** Steps until the clock is read again, when the budget is full. */
+  #stepsPerClockRead = 1;
+  #stepsOfSlice = 0;
+  #clockReadAt: number;
   /** When the host last had its turn, as far as we know. */
-  #hostTurnAt = -Infinity;
+  #hostTurnAt: number;
   #hostTimer: unknown = undefined;
   #hostTimerDue = Infinity;
   #hostTimerOutside = false;
@@ -122,6 +128,7 @@ export class EventLoop implements TaskLoop {
     this.#host = options.host ?? systemHost;
     this.#order = options.order ?? null;
     this.#onReport = options.onReport ?? null;
+    this.#hostTurnAt = this.#clockReadAt = this.#clock.now();
     this.#clockIsCheap = this.#clock !== systemClock;
     this.#root = new Scope(this, null, null, {
       name: this.name,
@@ -289,15 +296,14 @@ export class EventLoop implements TaskLoop {
     if (this.#phase !== "resting") return;
     this.#phase = "scheduled";
     // Once the budget of this turn of the host is used up, the host goes first, however the loop is woken.
-    if (this.budget > 0) this.#host.soon(this.#slice);
+    if (this.budget > 0 || this.refillBudget()) this.#host.soon(this.#slice);
     else this.#host.afterIo(this.#slice);
   }
 
   #runAfterTimer(): void {
     this.#hostTimer = undefined;
     this.#hostTimerDue = Infinity;
-    this.#hostTurnAt = this.now();
-    this.budget = STEPS_PER_CLOCK_READ;
+    this.budget = 0; // the host has just had its turn: a full slice
     if (this.#phase === "resting") this.#runSlice();
   }
 
@@ -306,7 +312,7 @@ export class EventLoop implements TaskLoop {
     running.loop = this;
     running.task = null;
     this.#phase = "running";
-    if (this.budget <= 0) this.#refillBudget(true);
+    if (this.budget <= 0) this.#beginSlice();
     try {
       if (this.#runTurns()) this.#rest();
       else {
@@ -331,7 +337,7 @@ export class EventLoop implements TaskLoop {
       if (this.#leftOfTurn === 0) this.#leftOfTurn = ready.size;
       sinceTimers += this.#leftOfTurn;
       while (this.#leftOfTurn > 0) {
-        if (this.budget <= 0 && !this.#refillBudget(false)) return false;
+        if (this.budget <= 0 && !this.refillBudget()) return false;
         const next = this.#order === null ? ready.shift() : ready.takeAt(this.#order.pick(this.#leftOfTurn));
         this.#leftOfTurn--;
         this.budget--;
@@ -350,13 +356,24 @@ export class EventLoop implements TaskLoop {
     for (let timer = this.#timers.popDue(now); timer !== undefined; timer = this.#timers.popDue(now)) timer.fire();
   }
 
-  /** `false` when the host has to have its turn first. */
-  #refillBudget(hostHadItsTurn: boolean): boolean {
+  /** @internal */
+  refillBudget(): boolean {
     const now = this.now();
-    if (hostHadItsTurn) this.#hostTurnAt = now;
-    if (now - this.#hostTurnAt >= SLICE_MS) return false;
-    this.budget = STEPS_PER_CLOCK_READ;
+    this.#stepsOfSlice += this.#stepsPerClockRead;
+    if (now - this.#clockReadAt > CLOCK_READ_EVERY_MS) this.#stepsPerClockRead = Math.max(1, this.#stepsPerClockRead >> 2);
+    else if (this.#stepsPerClockRead < MOST_STEPS_PER_CLOCK_READ) this.#stepsPerClockRead *= 2;
+    this.#clockReadAt = now;
+    if (now - this.#hostTurnAt >= SLICE_MS || this.#stepsOfSlice >= MOST_STEPS) return false;
+    this.budget = this.#stepsPerClockRead;
     return true;
+  }
+
+  /** The host has had its turn: a whole slice is ahead. */
+  #beginSlice(): void {
+    this.#hostTurnAt = this.#clockReadAt = this.now();
+    this.#stepsPerClockRead = 1;
+    this.#stepsOfSlice = 0;
+    this.budget = 1;
   }
 
   #rest(): void {
@@ -386,10 +403,13 @@ export class EventLoop implements TaskLoop {
    * outside, so while one of those is left it is no deadlock: no false alarms.
    */
   #reportStall(): void {
-    const supervised = [...this.#supervised].filter((entry) => !entry.task.isSettled);
-    if (supervised.length === 0 || supervised.length < this.#root.size) return;
-    const error = new DeadlockError(this.#allTasks().map((task) => task.describe()));
-    for (const entry of supervised) entry.onDeadlock(error);
+    // Each call takes a stronger measure; again, as long as the last one has moved nothing.
+    while (this.#ready.size === 0 && this.#timers.size === 0) {
+      const supervised = [...this.#supervised].filter((entry) => !entry.task.isSettled);
+      if (supervised.length === 0 || supervised.length < this.#root.size) return;
+      const error = new DeadlockError(this.#allTasks().map((task) => task.describe()));
+      for (const entry of supervised) entry.onDeadlock(error);
+    }
   }
 
   #allTasks(): Task<unknown>[] {

@@ -28,6 +28,8 @@ export interface LoopPort {
   report(report: Report): void;
   /** Steps left before the loop looks at the clock. Everything that completes at once counts it down too. */
   budget: number;
+  /** Looks at the clock when the budget is used up. `false`: this slice has to end, the host comes first. */
+  refillBudget(): boolean;
   /** How many pending waits something outside the loop will end. */
   outside: number;
 }

@@ -49,6 +49,11 @@ export type Coroutine<T> = Generator<Suspend, T, unknown>;
 /** An operation, or a function that makes one: what combinators take. */
 export type Body<T> = Operation<T> | (() => Operation<T>);
 
+/** Whether `yield*` may take it for an operation. A string can be iterated too, but never is one. @internal */
+export function isOperation(value: unknown): value is Operation<never> {
+  return typeof value === "object" && value !== null && typeof (value as Partial<Operation<never>>)[Symbol.iterator] === "function";
+}
+
 /** What `Wait.start` returns: `task.park(this)` or `task.complete(this, value)`. */
 export type Started<T> = IteratorResult<Suspend, T>;
 
@@ -81,6 +86,8 @@ export interface Waiter {
   takeResult<T>(): Started<T>;
   /** Throws the pending cancellation at a wait that is about to start. @internal */
   interruptAt(wait: Wait<unknown>): Started<never>;
+  /** Lets go of the current wait, in whatever state, because somebody drives it by hand. @internal */
+  withdrawWait(): void;
   /** Puts a call on the task's own stack; its coroutine runs next. @internal */
   enterFrame(frame: Frame): void;
 }
@@ -159,12 +166,7 @@ export abstract class Wait<T> implements Operation<T>, Iterator<Suspend, T, unkn
 // Not a method: a private one would put a brand on every wait.
 function abandon(wait: Wait<unknown>): void {
   const task = running.task;
-  if (task === null || task.wait !== wait || task.stage !== RUNNING) return;
-  try {
-    task.takeResult();
-  } catch {
-    // Its error has no taker any more; the one that is being thrown replaces it.
-  }
+  if (task !== null && task.wait === wait) task.withdrawWait();
 }
 
 function outsideTask(what: string): UsageError {
@@ -180,4 +182,9 @@ function alreadyWaiting(task: Waiter, current: Wait<unknown>, next: Wait<unknown
       "a task has one wait at a time, use race() or all() for several",
     "ALREADY_WAITING",
   );
+}
+
+/** For a wait whose `start` finds that another task is at it. @internal */
+export function sharedWait(what: string): UsageError {
+  return new UsageError(`"${what}" is awaited by another task already; make a new operation for each wait`, "SHARED_WAIT");
 }

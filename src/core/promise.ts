@@ -1,6 +1,7 @@
 /**
  * Waiting for a promise. It is in the core because releases may be asynchronous (`Symbol.asyncDispose`).
  */
+import { describeValue, UsageError } from "./errors.ts";
 import { Wait } from "./operation.ts";
 import type { Operation, Started, Waiter } from "./operation.ts";
 
@@ -38,12 +39,19 @@ class PromiseWait<T> extends Wait<T> {
 
   protected start(task: Waiter): Started<T> {
     const promise = typeof this.#source === "function" ? this.#begin(this.#source) : this.#source;
-    const parked = task.park(this);
+    if (typeof (promise as Partial<PromiseLike<T>> | null | undefined)?.then !== "function") {
+      throw new UsageError(`until() takes a promise or a function that returns one, got ${describeValue(promise)}`);
+    }
+    // Before parking: a `then` of somebody else's may throw. It never calls back in the same step; should it, nothing waits yet.
+    const parked = (): boolean => task.wait === (this as Wait<unknown>);
+    let early: (() => void) | null = null;
     promise.then(
-      (value) => void task.wake(this, value),
-      (error: unknown) => void task.wakeError(this, error),
+      (value) => void (parked() ? task.wake(this, value) : (early = () => void task.wake(this, value))),
+      (error: unknown) => void (parked() ? task.wakeError(this, error) : (early = () => void task.wakeError(this, error))),
     );
-    return parked;
+    const started = task.park(this);
+    if (early !== null) (early as () => void)();
+    return started;
   }
 
   withdraw(): boolean {

@@ -23,7 +23,7 @@ import { Cancelled } from "./cancelled.ts";
 import type { CancelSource } from "./cancelled.ts";
 import { CancelledError, CleanupOverrunError, ScopeClosedError, suppress, UsageError } from "./errors.ts";
 import type { Timer } from "./loop-port.ts";
-import { running, Wait } from "./operation.ts";
+import { isOperation, running, Wait } from "./operation.ts";
 import type { Body, Coroutine, Operation, Started, Waiter } from "./operation.ts";
 import { until } from "./promise.ts";
 import { Task } from "./task.ts";
@@ -87,8 +87,7 @@ export class Scope implements TaskScope {
   isCaught = false;
   /** Whether a child was ended by the cancellation of this scope or of one around it. @internal */
   isCutShort = false;
-  /** How long cleanup may wait after a cancellation, see `ScopeOptions`. Scopes opened later inside inherit it. */
-  cleanupMs: number;
+  #cleanupMs: number;
   readonly #children = new IntrusiveList<Task<unknown>>();
   readonly #onChildFailure: ((task: Task<unknown>, error: unknown) => void) | null;
   #state: ScopeState = "open";
@@ -100,6 +99,10 @@ export class Scope implements TaskScope {
   #childrenEnd: ChildrenEnd | null = null;
   #starting: Set<Task<unknown>> | null = null;
   #ends: IntrusiveList<ScopeEnd> | null = null;
+  /** Around the release that runs now. */
+  #releasing: Scope | null = null;
+  /** Once a cancellation has reached it: until when releases may take. */
+  #releaseLimit = Infinity;
 
   /** Use `scope()`. @internal */
   constructor(loop: TaskLoop, parent: TaskScope | null, host: Task<unknown> | null, setup: ScopeSetup) {
@@ -110,7 +113,8 @@ export class Scope implements TaskScope {
     this.isShield = setup.isShield ?? false;
     this.isTaskScope = setup.isTaskScope ?? false;
     this.#onChildFailure = setup.onChildFailure ?? null;
-    this.cleanupMs = setup.cleanupMs ?? (parent === null ? DEFAULT_CLEANUP_MS : parent.cleanupMs);
+    if (setup.cleanupMs !== undefined) checkDuration("cleanupMs", setup.cleanupMs);
+    this.#cleanupMs = setup.cleanupMs ?? (parent === null ? DEFAULT_CLEANUP_MS : parent.cleanupMs);
     this.isReached = parent !== null && !this.isShield && parent.isReached;
     // A task scope stands for the whole task, so it was entered before anything could unwind.
     this.heldOnEntry = this.isTaskScope || host === null ? null : host.unwinding;
@@ -120,17 +124,28 @@ export class Scope implements TaskScope {
   static enter(setup: ScopeSetup): Scope {
     const host = running.task as Task<unknown> | null;
     if (host === null) throw new UsageError("a scope can only be opened inside a coroutine", "OUTSIDE_TASK");
+    if (setup.timeoutMs !== undefined) checkDuration("timeoutMs", setup.timeoutMs);
     const scope = new Scope(host.loop, host.scope, host, setup);
     host.scope = scope;
     host.unwinding = null;
     if (scope.heldOnEntry !== null || scope.isReached || (host.flags & INTERRUPTED) !== 0) host.refreshInterrupt();
-    if (setup.timeoutMs !== undefined) scope.deadline = scope.loop.now() + checkTimeout(setup.timeoutMs);
+    if (setup.timeoutMs !== undefined) scope.deadline = scope.loop.now() + setup.timeoutMs;
     return scope;
   }
 
   /** The request to cancel it, or `null`. */
   get cancelled(): Cancelled | null {
     return this.#cancelled;
+  }
+
+  /** How long cleanup may wait after a cancellation, see `ScopeOptions`. Scopes opened later inside inherit it. */
+  get cleanupMs(): number {
+    return this.#cleanupMs;
+  }
+
+  set cleanupMs(cleanupMs: number) {
+    checkDuration("cleanupMs", cleanupMs);
+    this.#cleanupMs = cleanupMs;
   }
 
   /** How many of its tasks have not settled. */
@@ -221,8 +236,10 @@ export class Scope implements TaskScope {
     try {
       if (yield* readiness) return readiness.value as Value;
     } catch (error) {
+      const isStarting = starting.has(task);
       yield* shieldedEnd(task.cancel("its start was cancelled"));
-      throw error;
+      const outcome = task.outcome!;
+      throw isStarting && outcome.status === "failed" ? outcome.error : error;
     } finally {
       starting.delete(task);
     }
@@ -237,13 +254,24 @@ export class Scope implements TaskScope {
    */
   cancel(reason?: unknown): Operation<void> {
     this.request("request", reason);
-    return new ScopeEnd(this, (this.#ends ??= new IntrusiveList()));
+    const ends = (this.#ends ??= new IntrusiveList());
+    return { [Symbol.iterator]: () => new ScopeEnd(this, ends) };
   }
 
   /** Registers a release: it runs when the scope ends, last in first out, shielded. Its error is a failure of the scope. */
   defer(cleanup: Cleanup): void {
     if (this.#state !== "open") throw new ScopeClosedError("cleanup", this.name);
     (this.#cleanups ??= []).push(cleanup);
+  }
+
+  /** What its cancellation is to those outside. @internal */
+  asError(): CancelledError {
+    return new CancelledError(`scope "${this.name}"`, this.#cancelled?.reason);
+  }
+
+  /** For `timeout` and `shield`, whose bodies may cancel the scope by hand too. @internal */
+  throwUnlessDeadline(): void {
+    if (this.#cancelled !== null && this.#cancelled.source !== "deadline") throw this.asError();
   }
 
   /** Whether the host has left it. */
@@ -270,7 +298,7 @@ export class Scope implements TaskScope {
     if (this.isExpired || this.#state === "left") return;
     this.isExpired = true;
     for (const task of this.#reach()) {
-      if (task.unwinding !== null && task.waitingFor !== null) this.#reportOverrun(task);
+      if (task.waitingFor !== null && this.#isCleaningUp(task)) this.#reportOverrun(task);
       task.refreshInterrupt();
     }
   }
@@ -297,7 +325,9 @@ export class Scope implements TaskScope {
     const observed = task.isObserved;
     const outcome = task.outcome!;
     if (outcome.status === "cancelled") {
-      if ((outcome.cancelled.scope as Scope).host !== task) this.isCutShort = true;
+      // Not by its own cancel(), and not because the body had no more use for it.
+      const meant = this.#cancelled?.source === "request" || this.#cancelled?.source === "obsolete";
+      if ((outcome.cancelled.scope as Scope).host !== task && !meant) this.isCutShort = true;
     } else if (outcome.status === "failed") {
       if (this.#onChildFailure === null) {
         if (!wasStarting) this.fail(outcome.error);
@@ -326,8 +356,8 @@ export class Scope implements TaskScope {
       else if (value.scope === this) this.isCaught = true;
       else passing = value;
     }
-    if (this.#children.size > 0) {
-      this.#childrenEnd = new ChildrenEnd(this);
+    while (this.#children.size > 0) {
+      this.#childrenEnd = new ChildrenEnd(this); // again, when one was spawned after the last had settled
       yield* this.#childrenEnd;
       this.#childrenEnd = null;
     }
@@ -345,17 +375,25 @@ export class Scope implements TaskScope {
   }
 
   *#release(cleanups: Cleanup[]): Coroutine<void> {
-    const limit = this.isReached || this.#cancelled !== null ? this.loop.now() + this.cleanupMs : Infinity;
+    if (this.isReached) this.#limitReleases();
     for (let cleanup = cleanups.pop(); cleanup !== undefined; cleanup = cleanups.pop()) {
       const shield = Scope.enter({ name: `cleanup of ${this.name}`, isShield: true });
-      shield.deadline = limit;
+      this.#releasing = shield;
+      shield.deadline = this.#releaseLimit;
       try {
         yield* shield.run(perform(cleanup));
         if (shield.isCaught) this.fail(new CleanupOverrunError(`a release of scope "${this.name}"`, this.cleanupMs));
       } catch (error) {
         this.fail(toFailure(error));
       }
+      this.#releasing = null;
     }
+  }
+
+  #limitReleases(): void {
+    if (this.#releaseLimit !== Infinity) return;
+    this.#releaseLimit = this.loop.now() + this.#cleanupMs;
+    if (this.#releasing !== null) this.#releasing.deadline = this.#releaseLimit;
   }
 
   #leave(host: Task<unknown>): void {
@@ -382,7 +420,7 @@ export class Scope implements TaskScope {
    * Marks the scopes on the way, so that a task spawned later knows without walking outwards.
    */
   #reach(): Task<unknown>[] {
-    this.isReached = true;
+    this.#markReached();
     const reached: Task<unknown>[] = [];
     const scopes: Scope[] = [this];
     const enter = (task: Task<unknown>, from: TaskScope | null): void => {
@@ -393,7 +431,7 @@ export class Scope implements TaskScope {
       for (let i = inside.length - 1; i >= 0; i--) {
         const scope = inside[i]!;
         if (scope.isShield) return;
-        scope.isReached = true;
+        scope.#markReached();
         scopes.push(scope);
       }
       reached.push(task);
@@ -404,6 +442,20 @@ export class Scope implements TaskScope {
       for (const child of next.#children) enter(child, next);
     }
     return reached;
+  }
+
+  #markReached(): void {
+    this.isReached = true;
+    if (this.#releasing !== null) this.#limitReleases();
+  }
+
+  /** Whether what the task does now is cleanup after a cancellation of this scope. */
+  #isCleaningUp(task: Task<unknown>): boolean {
+    if (task.unwinding !== null) return true;
+    for (let scope: TaskScope | null = task.scope; scope !== null && scope !== this; scope = scope.parent) {
+      if (scope.heldOnEntry !== null) return true;
+    }
+    return false;
   }
 
   #reportOverrun(task: Task<unknown>): void {
@@ -431,7 +483,7 @@ export class Scope implements TaskScope {
 export function* scope<T>(body: (scope: Scope) => Operation<T>, options: ScopeOptions = {}): Coroutine<T> {
   const own = Scope.enter(options);
   const value = yield* own.run(callWith(body, own));
-  if (own.isCaught) throw new CancelledError(`scope "${own.name}"`, own.cancelled!.reason);
+  if (own.isCaught) throw own.asError();
   return value as T;
 }
 
@@ -449,7 +501,9 @@ function* callWith<T>(body: (scope: Scope) => Operation<T>, own: Scope): Corouti
  */
 export function* shield<T>(body: Body<T>): Coroutine<T> {
   const own = Scope.enter({ name: "shield", isShield: true });
-  return (yield* own.run(toOperation(body))) as T;
+  const value = yield* own.run(toOperation(body));
+  if (own.isCaught) own.throwUnlessDeadline();
+  return value as T;
 }
 
 /** The operation that a `Body` stands for. A function is called when the operation runs. @internal */
@@ -463,10 +517,10 @@ function* call<T>(body: () => Operation<T>): Coroutine<T> {
 
 function* perform(cleanup: Cleanup): Coroutine<void> {
   const result: unknown = cleanup();
-  if (result === undefined || result === null) return;
-  if (typeof (result as PromiseLike<unknown>).then === "function" && !(result instanceof Task)) {
+  if (isOperation(result)) yield* result;
+  else if (typeof (result as Partial<PromiseLike<unknown>> | null | undefined)?.then === "function") {
     yield* until(result as PromiseLike<unknown>);
-  } else yield* result as Operation<unknown>;
+  }
 }
 
 /** Waits for the end of something that was cancelled; nothing interrupts that. */
@@ -480,11 +534,10 @@ function toFailure(error: unknown): unknown {
   return error instanceof Cancelled ? new CancelledError("something else", error.reason) : error;
 }
 
-function checkTimeout(timeoutMs: number): number {
-  if (typeof timeoutMs !== "number" || Number.isNaN(timeoutMs)) {
-    throw new UsageError(`a timeout must be a number of milliseconds, got ${String(timeoutMs)}`);
+function checkDuration(what: string, ms: number): void {
+  if (typeof ms !== "number" || Number.isNaN(ms)) {
+    throw new UsageError(`${what} must be a number of milliseconds, got ${String(ms)}`);
   }
-  return timeoutMs;
 }
 
 class DeadlineTimer implements Timer {

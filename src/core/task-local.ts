@@ -39,12 +39,16 @@ export class TaskLocal<T> {
   /** Runs `body` with the value, then puts back what was there. */
   *with<Result>(value: T, body: Body<Result>): Coroutine<Result> {
     const task = currentTask();
-    const before = task.locals;
+    const hadOne = task.locals?.has(this) === true;
+    const before = this.get();
     this.set(value);
     try {
       return yield* toOperation(body);
     } finally {
-      task.locals = before;
+      const locals = new Map(task.locals); // others may have been set meanwhile
+      if (hadOne) locals.set(this, before);
+      else locals.delete(this);
+      task.locals = locals;
     }
   }
 }

@@ -23,7 +23,7 @@ import type { StackFrame } from "./await-stack.ts";
 import { Cancelled } from "./cancelled.ts";
 import { CancelledError, ForeignYieldError, InternalError, UsageError, describeValue } from "./errors.ts";
 import type { LoopPort, Runnable } from "./loop-port.ts";
-import { running, SUSPEND_TOKEN, SUSPENDED, Wait } from "./operation.ts";
+import { isOperation, running, SUSPEND_TOKEN, SUSPENDED, Wait } from "./operation.ts";
 import type { Coroutine, Frame, Operation, Started, Suspend, Waiter } from "./operation.ts";
 import type { ProbeHub, TaskView } from "./probe.ts";
 import { ALLOWED, CREATED, INTERRUPTED, READY, RUNNING, SETTLED, STAGE, TASK_STATES, WAITING } from "./task-state.ts";
@@ -208,8 +208,8 @@ export class Task<T> implements Waiter, Runnable, TaskView, Operation<T>, Promis
    * the task has settled, cleanup included. Cancelling again changes nothing. A task always reaches its first wait.
    */
   cancel(reason?: unknown): Operation<void> {
-    if (this.stage !== SETTLED) this.ownScope().cancel(reason);
-    return new TaskEnd(this as Task<unknown>);
+    if (this.top !== null) this.ownScope().cancel(reason); // null: it has settled, or is about to
+    return { [Symbol.iterator]: () => new TaskEnd(this as Task<unknown>) };
   }
 
   /** Joins: the value of the task; throws its failure, or `CancelledError`. Cancelling the joiner leaves the task alone. */
@@ -250,7 +250,6 @@ export class Task<T> implements Waiter, Runnable, TaskView, Operation<T>, Promis
 
   /** Tells the watcher when the task settles; at once when it has. @internal */
   watch(watcher: Watcher): void {
-    this.flags |= OBSERVED;
     if (this.stage === SETTLED) watcher.taskSettled(this as Task<unknown>);
     else {
       const rare = (this.rare ??= new Rare());
@@ -286,6 +285,7 @@ export class Task<T> implements Waiter, Runnable, TaskView, Operation<T>, Promis
 
   /** One step: from where it waits to where it waits next. Called by the loop only. @internal */
   run(): void {
+    if ((this.flags & STAGE) !== READY) return; // an operation driven by hand left its entry in the queue
     const { probes } = this.loop;
     this.become(RUNNING);
     this.steps++;
@@ -322,8 +322,9 @@ export class Task<T> implements Waiter, Runnable, TaskView, Operation<T>, Promis
   }
 
   complete<V>(wait: Wait<V>, value: V): Started<V> {
-    if (--this.loop.budget > 0) return value === undefined ? (DONE as Started<V>) : { done: true, value };
-    return this.pass(wait, value);
+    const { loop } = this;
+    if (--loop.budget <= 0 && !loop.refillBudget()) return this.pass(wait, value);
+    return value === undefined ? (DONE as Started<V>) : { done: true, value };
   }
 
   /** Ends the step; the wait is READY with `value` when the task runs again, in the next turn. @internal */
@@ -365,7 +366,7 @@ export class Task<T> implements Waiter, Runnable, TaskView, Operation<T>, Promis
   /** Throws the pending cancellation at a wait that is about to start; counts, so that swallowing it cannot spin. @internal */
   interruptAt(wait: Wait<unknown>): Started<never> {
     const cancelled = this.deliver();
-    if (--this.loop.budget > 0) throw cancelled;
+    if (--this.loop.budget > 0 || this.loop.refillBudget()) throw cancelled;
     this.flags |= FAILING;
     return this.pass(wait, cancelled) as Started<never>;
   }
@@ -434,7 +435,7 @@ export class Task<T> implements Waiter, Runnable, TaskView, Operation<T>, Promis
         return SUSPENDED;
       }
       this.withdrawWait();
-      current = top.throw!(new ForeignYieldError(this.name, current.value));
+      current = throwInto(top, new ForeignYieldError(this.name, current.value));
     }
   }
 
@@ -450,15 +451,15 @@ export class Task<T> implements Waiter, Runnable, TaskView, Operation<T>, Promis
     });
   }
 
-  /** Only after somebody drove an operation by hand and let go of it. */
-  private withdrawWait(): void {
+  /** @internal */
+  withdrawWait(): void {
     const { wait } = this;
     if (wait === null) return;
     if (this.stage === WAITING) {
       if (!wait.withdraw(this)) throw new InternalError(`"${wait.reason}" was left while it cannot be withdrawn`);
       if (wait.external) this.loop.outside--;
-      this.flags = (this.flags & ~STAGE) | RUNNING; // not in the table: the step never ended
     }
+    this.flags = (this.flags & ~STAGE) | RUNNING; // not in the table: the step never ended
     this.wait = null;
     this.flags &= ~FAILING;
   }
@@ -546,7 +547,7 @@ function isAround(target: object, task: Task<unknown>): boolean {
 function iteratorOf(body: Operation<unknown>, label: string | { readonly name: string }): Iterator<Suspend, unknown, unknown> {
   // A generator is its own iterator; asking a framed one would give a call that needs a caller.
   if (typeof (body as Partial<Coroutine<unknown>> | null | undefined)?.next === "function") return body as Coroutine<unknown>;
-  if (typeof body !== "object" || body === null || typeof body[Symbol.iterator] !== "function") {
+  if (!isOperation(body)) {
     const name = typeof label === "string" ? label : label.name;
     const hint = typeof (body as { then?: unknown } | null)?.then === "function" ? "; wrap promises in until()" : "";
     throw new UsageError(
@@ -554,7 +555,17 @@ function iteratorOf(body: Operation<unknown>, label: string | { readonly name: s
       "NOT_AN_OPERATION",
     );
   }
-  return body[Symbol.iterator]();
+  return (body as Operation<unknown>)[Symbol.iterator]();
+}
+
+/** Plain iterables such as arrays have no `throw`; the engine's complaint about that would hide what is wrong. */
+function throwInto(top: Iterator<Suspend, unknown, unknown>, error: ForeignYieldError): IteratorResult<Suspend, unknown> {
+  if (top.throw === undefined) throw error;
+  try {
+    return top.throw(error);
+  } catch (thrown) {
+    throw thrown instanceof TypeError && thrown.message.includes("throw") ? error : thrown;
+  }
 }
 
 const KEEPS_IDENTITY = ((): boolean => {

@@ -9,7 +9,7 @@
  */
 import { IntrusiveList } from "../data/intrusive-list.ts";
 import type { Linked } from "../data/intrusive-list.ts";
-import { Wait } from "./operation.ts";
+import { sharedWait, Wait } from "./operation.ts";
 import type { Started, Waiter } from "./operation.ts";
 
 export class WaitQueue<T = void> {
@@ -65,8 +65,9 @@ class Parked<T> extends Wait<T> implements Linked<Parked<T>> {
   }
 
   protected start(task: Waiter): Started<T> {
-    this.#waiter = task;
+    if (this.before !== null) throw sharedWait(this.reason);
     this.#queue.push(this);
+    this.#waiter = task;
     return task.park(this);
   }
 

@@ -1,10 +1,11 @@
 /**
  * A doubly linked list whose links are fields of its elements: O(1) removal from the middle, nothing allocated.
  *
- * An element is in at most one list at a time. The list says so by throwing, since a wrong link would corrupt both.
+ * An element is in at most one list at a time. The list says so by throwing, since a wrong link would corrupt both: the
+ * first element links back to itself, so an element that stands in any list shows it.
  */
 export interface Linked<Self> {
-  /** Owned by the list; start both at `null`. */
+  /** Owned by the list; start both at `null`. The first element's `before` is itself. */
   before: Self | null;
   after: Self | null;
 }
@@ -24,12 +25,12 @@ export class IntrusiveList<Item extends Linked<Item>> {
 
   /** Appends at the end. @throws {RangeError} when the item stands in a list already. */
   push(item: Item): void {
-    if (item.before !== null || item.after !== null || this.#first === item) {
-      throw new RangeError("the item is in a list already; remove it first");
-    }
+    if (item.before !== null) throw new RangeError("the item is in a list already; remove it first");
     const last = this.#last;
-    if (last === null) this.#first = item;
-    else {
+    if (last === null) {
+      this.#first = item;
+      item.before = item;
+    } else {
       last.after = item;
       item.before = last;
     }
@@ -47,11 +48,12 @@ export class IntrusiveList<Item extends Linked<Item>> {
   /** Removes an item of this list; the caller knows that it is in this one. `false` when it is in none. */
   remove(item: Item): boolean {
     const { before, after } = item;
-    if (before === null && after === null && this.#first !== item) return false;
-    if (before === null) this.#first = after;
+    if (before === null) return false;
+    const isFirst = before === item;
+    if (isFirst) this.#first = after;
     else before.after = after;
-    if (after === null) this.#last = before;
-    else after.before = before;
+    if (after === null) this.#last = isFirst ? null : before;
+    else after.before = isFirst ? after : before;
     item.before = null;
     item.after = null;
     this.#size--;

@@ -37,7 +37,7 @@ export class Connection {
   readonly host: Host;
   readonly client: UndiciClient;
   lessee: Lessee | null = null;
-  /** How many requests it has finished. */
+  /** How many requests its present socket has served. */
   served = 0;
   /** Why the last attempt to connect failed. */
   connectError: unknown = null;
@@ -60,12 +60,17 @@ export class Connection {
 
   #connect(connector: Connector, options: object, callback: ConnectCallback): void {
     this.connectError = null;
-    const socket = connector(options, (error, connected) => {
+    this.served = 0;
+    const connected: ConnectCallback = (error, socket) => {
       this.#connecting = null;
       this.connectError = error;
-      callback(error, connected);
-    }) as ConnectionSocket;
-    this.#connecting = socket;
+      callback(error, socket);
+    };
+    try {
+      this.#connecting = connector(options, connected) as ConnectionSocket;
+    } catch (error) {
+      connected(error as Error, null); // TLS options that Node refuses
+    }
   }
 
   /** Closes it in whatever state; resolves when its socket is gone. */
@@ -92,6 +97,7 @@ export interface PoolStatistics {
   readonly queued: number;
   readonly connecting: number;
   readonly idle: number;
+  readonly hosts: number;
 }
 
 export class ConnectionPool {
@@ -120,7 +126,7 @@ export class ConnectionPool {
   statistics(): PoolStatistics {
     let connecting = 0;
     for (const connection of this.#connections) if (connection.isConnecting) connecting++;
-    return { active: this.line.inside, queued: this.line.waiting, connecting, idle: this.#idle.size };
+    return { active: this.line.inside, queued: this.line.waiting, connecting, idle: this.#idle.size, hosts: this.#hosts.size };
   }
 
   hostOf(origin: string): Host {

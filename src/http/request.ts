@@ -120,6 +120,9 @@ export class RequestWait extends Wait<HttpResponse> implements TransferOwner {
         `session "${this.#context.sessionName}" belongs to loop "${loop.name}" and cannot be used in loop "${task.loop.name}"`,
       );
     }
+    if (this.#waiter !== null) {
+      throw new UsageError(`${this.reason}: this request is under way in another task; make one operation for each`);
+    }
     this.#timeouts = checkTimeouts(this.#options.timeout, this.#context.timeouts);
     const first = this.#firstHop();
     this.#waiter = task;

@@ -51,6 +51,8 @@ export interface SessionStatistics {
   readonly connecting: number;
   /** Connections that wait for the next request. */
   readonly idle: number;
+  /** Hosts that have a request or an idle connection. */
+  readonly hosts: number;
   readonly limit: number;
   readonly limitPerHost: number;
 }

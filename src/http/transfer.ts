@@ -118,7 +118,6 @@ export class Transfer implements Lessee, Timer, BodyFlow, StreamObserver, Holdin
   #controller: ExchangeController | null = null;
   #stream: OutgoingStream | null = null;
   #streamError: { readonly error: unknown } | null = null;
-  #isReused = false;
   #isHolding = false;
 
   constructor(context: TransferContext, owner: TransferOwner, plan: TransferPlan, ticket: number) {
@@ -166,7 +165,6 @@ export class Transfer implements Lessee, Timer, BodyFlow, StreamObserver, Holdin
   #dispatch(connection: Connection): void {
     const { target, headers, body } = this.plan;
     this.#connection = connection;
-    this.#isReused = connection.served > 0;
     if (body.stream !== undefined) this.#stream ??= new OutgoingStream(body.stream, this);
     const data = this.#stream ?? body.data;
     connection.client.dispatch({ path: target.path, method: this.subject.method, headers, body: data }, this);
@@ -217,14 +215,11 @@ export class Transfer implements Lessee, Timer, BodyFlow, StreamObserver, Holdin
   onResponseError(_controller: ExchangeController | null, error: Error): void {
     if (this.phase === "ended") return;
     const connection = this.#connection!;
-    const problem = classifyError(error);
-    if (this.phase === "connecting" && problem !== null && connection.connectError === null) {
+    if (this.phase === "connecting" && connection.served > 0 && classifyError(error) !== null) {
       // An idle connection broke before anything was written to it. Nothing has happened yet, so take a new one.
-      if (this.#isReused) {
-        this.#context.pool.discard(connection);
-        this.#dispatch(this.#context.pool.leaseNew(this, this.host));
-        return;
-      }
+      this.#context.pool.discard(connection);
+      this.#dispatch(this.#context.pool.leaseNew(this, this.host));
+      return;
     }
     this.fail(this.#translate(error, connection));
   }
@@ -238,7 +233,7 @@ export class Transfer implements Lessee, Timer, BodyFlow, StreamObserver, Holdin
     if (problem === null) return new InvalidRequestError(this.subject, error.message, { cause: error });
     return new ProtocolError(this.subject, problem, {
       afterHeaders: this.phase === "body",
-      reusedConnection: this.#isReused,
+      reusedConnection: connection.served > 0,
       cause: error,
     });
   }

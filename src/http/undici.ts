@@ -113,18 +113,21 @@ export function classifyError(error: unknown): ProtocolProblem | null {
     case "UND_ERR_RES_CONTENT_LENGTH_MISMATCH":
       return "wrong-length";
     case "UND_ERR_HEADERS_OVERFLOW":
-    case "HPE_HEADER_OVERFLOW":
       return "headers-too-large";
     case "UND_ERR_INVALID_ARG":
     case "UND_ERR_NOT_SUPPORTED":
     case "UND_ERR_REQ_CONTENT_LENGTH_MISMATCH":
       return null;
     default:
-      return typeof code === "string" && code.startsWith("HPE_") ? malformedOr(code) : "reset";
+      return isParserError(error) ? parserProblem(error) : "reset";
   }
 }
 
+function isParserError(error: unknown): error is Error {
+  return error instanceof Error && error.name === "HTTPParserError";
+}
+
 // The parser calls an end in the middle of a message an invalid state; for the reader it is a closed connection.
-function malformedOr(code: string): ProtocolProblem {
-  return code === "HPE_INVALID_EOF_STATE" ? "closed" : "malformed";
+function parserProblem(error: Error): ProtocolProblem {
+  return error.message.includes("EOF") ? "closed" : "malformed";
 }

@@ -58,7 +58,7 @@ export function simulateSync<T>(
   const reports: Report[] = [];
   const { loop, host, clock } = virtualLoop({ onReport: (report) => void reports.push(report), ...options });
   const task = loop.spawn({ name: main.name === "" ? "main" : main.name }, main);
-  task.watch({ before: null, after: null, taskSettled: () => {} }); // its outcome is looked at below
+  task.watch({ before: null, after: null, taskSettled: (settled) => void settled.outcome }); // looked at here and below
   let steps = 0;
   steer?.(task as Task<T>, null, 0);
   loop.addProbe({

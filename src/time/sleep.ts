@@ -1,4 +1,4 @@
-import { UsageError, Wait, yieldNow } from "../core/index.ts";
+import { sharedWait, UsageError, Wait, yieldNow } from "../core/index.ts";
 import type { Operation, Started, Timer, Waiter } from "../core/index.ts";
 
 /**
@@ -35,9 +35,7 @@ class Sleep extends Wait<void> implements Timer {
 
   // `sleep(Infinity)` is for ever: it sets no timer, so a program that only waits for it is reported as stuck.
   protected start(task: Waiter): Started<void> {
-    if (this.#waiter !== null && this.heapIndex !== -1) {
-      throw new UsageError("this sleep() is awaited by another task already; call sleep() once for each wait");
-    }
+    if (this.heapIndex !== -1) throw sharedWait(this.reason);
     this.#waiter = task;
     if (this.#ms !== Infinity) task.loop.addTimer(this, task.loop.now() + this.#ms);
     return task.park(this);

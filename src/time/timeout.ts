@@ -33,7 +33,8 @@ export function* moveOnAfter<T>(ms: number, body: Body<T>): Coroutine<T | undefi
 
 /** The deadline ended the body, or a task that the body had left running. */
 function hasTimedOut(scope: Scope): boolean {
-  return scope.isCaught || (scope.isCutShort && scope.cancelled?.source === "deadline");
+  if (scope.isCaught) scope.throwUnlessDeadline();
+  return (scope.isCaught || scope.isCutShort) && scope.cancelled?.source === "deadline";
 }
 
 function describeBody(body: Body<unknown>): string {

@@ -1,0 +1,155 @@
+/**
+ * The life of a task is a table; here it is walked with real programs, and every way beside it is tried.
+ */
+import { EventLoop, Future, InternalError, spawn, yieldNow } from "fibril";
+import type { Coroutine, TaskState } from "fibril";
+import { TASK_STATES, TRANSITIONS } from "fibril/lowlevel";
+import { seededOrder, simulateSync, VirtualClock, VirtualHost } from "fibril/testing";
+import { describe, expect, test } from "vitest";
+import { Task } from "../../src/core/index.ts";
+import { simulated, thrownBy } from "./simulated.ts";
+
+const pairs = TASK_STATES.flatMap((from) => TASK_STATES.map((to) => [from, to] as const));
+const allowed = pairs.filter(([from, to]) => TRANSITIONS[from].includes(to));
+const refused = pairs.filter(([from, to]) => !TRANSITIONS[from].includes(to));
+
+/** `from → to` for each change of state of `task`, as far as a program outside the task can see. */
+class Watch {
+  readonly seen: string[] = [];
+  #last: TaskState;
+  readonly #task: Task<unknown>;
+
+  constructor(task: Task<unknown>) {
+    this.#task = task;
+    this.#last = task.state;
+  }
+
+  look(): void {
+    const { state } = this.#task;
+    if (state !== this.#last) this.seen.push(`${this.#last} → ${state}`);
+    this.#last = state;
+  }
+}
+
+/** Walks through every state: runs, gives way, waits, is woken, ends. */
+function* life(wake: Future<void>, look: () => void): Coroutine<void> {
+  look();
+  yield* yieldNow();
+  look();
+  yield* wake;
+  look();
+}
+
+test("a task goes created → ready ⇄ running → waiting → ready, and from running to settled: the whole table", () => {
+  const host = new VirtualHost(new VirtualClock());
+  const loop = new EventLoop({ host, clock: new VirtualClock() });
+  const wake = new Future<void>();
+  let watch: Watch | undefined = undefined;
+  const task = new Task<void>(
+    loop.root,
+    life(wake, () => watch?.look()),
+    "life",
+  );
+  watch = new Watch(task);
+  loop.addProbe({ afterStep: () => watch!.look(), taskSettled: () => watch!.look() });
+  task.schedule();
+  watch.look();
+  host.drain();
+  wake.resolve();
+  watch.look();
+  host.drain();
+  expect(watch.seen).toEqual([
+    "created → ready",
+    "ready → running",
+    "running → ready",
+    "ready → running",
+    "running → waiting",
+    "waiting → ready",
+    "ready → running",
+    "running → settled",
+  ]);
+  expect([...new Set(watch.seen)].sort()).toEqual(allowed.map(([from, to]) => `${from} → ${to}`).sort());
+});
+
+describe("a way that is not in the table is refused", () => {
+  test.each(refused)("%s → %s", (from, to) => {
+    const attempts: unknown[] = [];
+    bringTo(from, (task) => {
+      attempts.push(task.state, thrownBy(() => task["become"](TASK_STATES.indexOf(to) as never)), task.state);
+    });
+    expect(attempts.slice(0, 3)).toEqual([from, expect.any(InternalError), from]);
+    expect(String(attempts[1])).toContain(`from ${from} to ${to}`);
+  });
+});
+
+/** Brings a task to `state` by itself and calls `then` with it. */
+function bringTo(state: TaskState, then: (task: Task<unknown>) => void): void {
+  const host = new VirtualHost(new VirtualClock());
+  const loop = new EventLoop({ host, clock: new VirtualClock() });
+  if (state === "created") {
+    then(new Task(loop.root, life(new Future(), () => {}), "life"));
+    return;
+  }
+  const wake = new Future<void>();
+  const task: Task<unknown> = loop.spawn(life, wake, () => {
+    if (state === "running") then(task);
+  });
+  if (state === "ready") then(task);
+  host.drain();
+  if (state === "waiting") then(task);
+  wake.resolve();
+  host.drain();
+  if (state === "settled") then(task);
+}
+
+describe("every task of every program", () => {
+  test.each(["first in first out", 1, 2, 3])("order %s: it is seen in allowed states only, and settles once", (seed) => {
+    const settled: number[] = [];
+    const steps: string[] = [];
+    function* worker(future: Future<number>, depth: number): Coroutine<number> {
+      if (depth > 0) spawn(worker, future, depth - 1);
+      yield* yieldNow();
+      return yield* future;
+    }
+    simulateSync(
+      function* () {
+        const future = new Future<number>();
+        const task = spawn(worker, future, 4);
+        for (let i = 0; i < 12; i++) yield* yieldNow();
+        future.resolve(7);
+        return yield* task;
+      },
+      {
+        ...(typeof seed === "number" ? { order: seededOrder(seed) } : {}),
+        probe: {
+          taskSpawned: (it) => steps.push(`spawned ${it.state}`),
+          beforeStep: (it) => steps.push(`before ${it.state}`),
+          waitStarted: (it) => steps.push(`parked ${it.state}`),
+          taskSettled: (it) => {
+            steps.push(`settled ${it.state}`);
+            settled.push(it.id);
+          },
+        },
+      },
+    );
+    expect(new Set(steps)).toEqual(new Set(["spawned ready", "before running", "parked waiting", "settled settled"]));
+    expect(settled.toSorted((a, b) => a - b)).toEqual([1, 2, 3, 4, 5, 6]);
+  });
+});
+
+test("a settled task stays as it is, whoever tries to wake, cancel or resolve it", () => {
+  const outcome = simulated(function* () {
+    const future = new Future<number>();
+    const task = spawn(function* () {
+      return yield* future;
+    });
+    yield* yieldNow();
+    future.resolve(1);
+    yield* task;
+    task.cancel("too late");
+    future.tryReject(new Error("too late"));
+    yield* yieldNow();
+    return [task.state, task.outcome];
+  });
+  expect(outcome).toEqual(["settled", { status: "succeeded", value: 1 }]);
+});

@@ -1,0 +1,77 @@
+/**
+ * What the laws (test/laws) do not say: refusals, and that nothing is kept alive.
+ */
+import { describe, expect, test } from "vitest";
+import { DeadlineHeap } from "../../src/data/deadline-heap.ts";
+import { IntrusiveList } from "../../src/data/intrusive-list.ts";
+import type { Linked } from "../../src/data/intrusive-list.ts";
+import { RingBuffer } from "../../src/data/ring-buffer.ts";
+
+class Item implements Linked<Item> {
+  before: Item | null = null;
+  after: Item | null = null;
+  heapIndex = -1;
+}
+
+describe("ring buffer", () => {
+  test("takeAt outside of the queue takes nothing", () => {
+    const buffer = new RingBuffer<Item>();
+    expect(buffer.takeAt(0)).toBeUndefined();
+    buffer.push(new Item());
+    expect(buffer.takeAt(1)).toBeUndefined();
+    expect(buffer.takeAt(-1)).toBeUndefined();
+    expect(buffer.size).toBe(1);
+  });
+
+  test("an element that is queued twice is given twice", () => {
+    const buffer = new RingBuffer<Item>();
+    const item = new Item();
+    buffer.push(item);
+    buffer.push(item);
+    expect([buffer.shift(), buffer.shift(), buffer.shift()]).toEqual([item, item, undefined]);
+  });
+});
+
+describe("deadline heap", () => {
+  test("NaN is no deadline: it is refused and the item stays free", () => {
+    const heap = new DeadlineHeap<Item>();
+    const item = new Item();
+    expect(() => heap.insert(item, NaN)).toThrow(RangeError);
+    heap.insert(item, 1);
+    expect(heap.popDue(1)).toBe(item);
+  });
+
+  test("an item of another heap is not removed, and not inserted a second time", () => {
+    const one = new DeadlineHeap<Item>();
+    const two = new DeadlineHeap<Item>();
+    const [a, b] = [new Item(), new Item()];
+    one.insert(a, 1);
+    two.insert(b, 1);
+    expect(two.remove(a)).toBe(false);
+    expect(two.deadlineOf(a)).toBeUndefined();
+    expect(() => two.insert(a, 2)).toThrow(RangeError);
+    expect([one.popDue(1), two.popDue(1)]).toEqual([a, b]);
+  });
+
+  test("nothing is due before its deadline, and it is due exactly at it", () => {
+    const heap = new DeadlineHeap<Item>();
+    const item = new Item();
+    heap.insert(item, 0.1 + 0.2);
+    expect(heap.popDue(0.3)).toBeUndefined();
+    expect(heap.popDue(0.1 + 0.2)).toBe(item);
+  });
+});
+
+describe("intrusive list", () => {
+  test("an element is in one list at a time, also where it is the only one", () => {
+    const one = new IntrusiveList<Item>();
+    const two = new IntrusiveList<Item>();
+    const item = new Item();
+    one.push(item);
+    expect(() => one.push(item)).toThrow(RangeError);
+    expect(() => two.push(item)).toThrow(RangeError);
+    expect(one.remove(item)).toBe(true);
+    two.push(item);
+    expect([one.size, two.size]).toEqual([0, 1]);
+  });
+});
