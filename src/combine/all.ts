@@ -26,7 +26,10 @@ function isList(bodies: object): bodies is readonly Body<unknown>[] {
   return Array.isArray(bodies);
 }
 
-function* runAll<Bodies>(body: (scope: Scope, bodies: Bodies) => Operation<unknown>, bodies: Bodies): Coroutine<unknown> {
+function* runAll<Bodies>(
+  body: (scope: Scope, bodies: Bodies) => Operation<unknown>,
+  bodies: Bodies,
+): Coroutine<unknown> {
   const scope = Scope.enter({ name: "all" });
   return yield* scope.run(body(scope, bodies));
 }

@@ -4,15 +4,18 @@
 import { UsageError } from "./errors.ts";
 import { isOperation, running } from "./operation.ts";
 import type { Coroutine, Operation } from "./operation.ts";
-import { Scope } from "./scope.ts";
+import type { Scope } from "./scope.ts";
 import type { Cleanup, SpawnOptions } from "./scope.ts";
-import { Task } from "./task.ts";
+import type { Task } from "./task.ts";
 
 /** The running task. @throws {UsageError} outside a coroutine. */
 export function currentTask(): Task<unknown> {
   const task = running.task as Task<unknown> | null;
   if (task === null) {
-    throw new UsageError("there is no running task here: call it inside a coroutine, or use loop.spawn()", "OUTSIDE_TASK");
+    throw new UsageError(
+      "there is no running task here: call it inside a coroutine, or use loop.spawn()",
+      "OUTSIDE_TASK",
+    );
   }
   return task;
 }
@@ -38,7 +41,12 @@ export function spawn<Args extends readonly unknown[], T>(
   fn: (...args: Args) => Operation<T>,
   ...args: Args
 ): Task<T>;
-export function spawn(first: SpawnOptions | AnyFunction, second?: unknown, third?: unknown, ...rest: unknown[]): Task<unknown> {
+export function spawn(
+  first: SpawnOptions | AnyFunction,
+  second?: unknown,
+  third?: unknown,
+  ...rest: unknown[]
+): Task<unknown> {
   const scope = currentScope();
   if (typeof first !== "function") {
     return scope.spawn(first, second as AnyFunction, ...(arguments.length > 2 ? [third, ...rest] : []));
@@ -82,9 +90,13 @@ type AsyncDisposable = { [Symbol.asyncDispose](): PromiseLike<void> };
  */
 export function* use<R extends Disposable | AsyncDisposable>(resource: R | Operation<R>): Coroutine<R> {
   const taken: R = isOperation(resource) ? yield* resource as Operation<R> : (resource as R);
-  const { [Symbol.asyncDispose]: asyncDispose, [Symbol.dispose]: dispose } = taken as Partial<Disposable & AsyncDisposable>;
+  const { [Symbol.asyncDispose]: asyncDispose, [Symbol.dispose]: dispose } = taken as Partial<
+    Disposable & AsyncDisposable
+  >;
   if (typeof asyncDispose !== "function" && typeof dispose !== "function") {
-    throw new UsageError("use() takes something with Symbol.dispose or Symbol.asyncDispose; for anything else write defer()");
+    throw new UsageError(
+      "use() takes something with Symbol.dispose or Symbol.asyncDispose; for anything else write defer()",
+    );
   }
   defer(() => (asyncDispose === undefined ? dispose!.call(taken) : (asyncDispose.call(taken) as never)));
   return taken;

@@ -132,15 +132,22 @@ export class EventLoop implements TaskLoop {
     this.#clockIsCheap = this.#clock !== systemClock;
     this.#root = new Scope(this, null, null, {
       name: this.name,
-      onChildFailure: (task, error) =>
-        this.report({ kind: "unobserved-failure", message: `task "${task.name}" failed and nobody joined it:`, error }),
+      onChildFailure: (task, error) => {
+        const place = task.spawnedAt === null ? "" : `; it was spawned ${task.spawnedAt}`;
+        this.report({
+          kind: "unobserved-failure",
+          message: `task "${task.name}" failed and nobody joined it${place}:`,
+          error,
+        });
+      },
     });
   }
 
   /** The loop of the running step or callback. @throws {UsageError} outside of one. */
   static current(): EventLoop {
     const loop = running.loop;
-    if (loop === null) throw new UsageError("there is no running event loop here: not inside a step of a task", "NO_LOOP");
+    if (loop === null)
+      throw new UsageError("there is no running event loop here: not inside a step of a task", "NO_LOOP");
     return loop as EventLoop;
   }
 
@@ -166,7 +173,9 @@ export class EventLoop implements TaskLoop {
     ...args: Args
   ): Task<T>;
   spawn(...args: unknown[]): Task<unknown> {
-    return (this.#root.spawn as (...args: unknown[]) => Task<unknown>).apply(this.#root, args);
+    const task = (this.#root.spawn as (...args: unknown[]) => Task<unknown>).apply(this.#root, args);
+    task.noteSite(this.spawn);
+    return task;
   }
 
   /** Every task that has not settled, in creation order. Await stacks cost 6–30 µs a task. */
@@ -205,7 +214,11 @@ export class EventLoop implements TaskLoop {
   }
 
   /** Calls `callback` once `delayMs` have passed. */
-  callLater<Args extends readonly unknown[]>(delayMs: number, callback: (...args: Args) => void, ...args: Args): Handle {
+  callLater<Args extends readonly unknown[]>(
+    delayMs: number,
+    callback: (...args: Args) => void,
+    ...args: Args
+  ): Handle {
     return this.callAt(this.now() + delayMs, callback, ...args);
   }
 
@@ -360,7 +373,8 @@ export class EventLoop implements TaskLoop {
   refillBudget(): boolean {
     const now = this.now();
     this.#stepsOfSlice += this.#stepsPerClockRead;
-    if (now - this.#clockReadAt > CLOCK_READ_EVERY_MS) this.#stepsPerClockRead = Math.max(1, this.#stepsPerClockRead >> 2);
+    if (now - this.#clockReadAt > CLOCK_READ_EVERY_MS)
+      this.#stepsPerClockRead = Math.max(1, this.#stepsPerClockRead >> 2);
     else if (this.#stepsPerClockRead < MOST_STEPS_PER_CLOCK_READ) this.#stepsPerClockRead *= 2;
     this.#clockReadAt = now;
     if (now - this.#hostTurnAt >= SLICE_MS || this.#stepsOfSlice >= MOST_STEPS) return false;
@@ -461,7 +475,11 @@ class CallbackHandle implements Handle, Runnable, Timer {
     try {
       callback(...this.#args);
     } catch (error) {
-      this.#loop.report({ kind: "callback-failed", message: `callback ${callback.name || "(anonymous)"} threw:`, error });
+      this.#loop.report({
+        kind: "callback-failed",
+        message: `callback ${callback.name || "(anonymous)"} threw:`,
+        error,
+      });
     }
   }
 }

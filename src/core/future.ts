@@ -44,12 +44,14 @@ export class Future<T> implements Operation<T>, PromiseLike<T> {
 
   /** @throws {InvalidStateError} when it is settled already. */
   resolve(value: T): void {
-    if (!this.tryResolve(value)) throw new InvalidStateError(`future "${this.name}" is settled already; use tryResolve()`);
+    if (!this.tryResolve(value))
+      throw new InvalidStateError(`future "${this.name}" is settled already; use tryResolve()`);
   }
 
   /** @throws {InvalidStateError} when it is settled already. */
   reject(error: unknown): void {
-    if (!this.tryReject(error)) throw new InvalidStateError(`future "${this.name}" is settled already; use tryReject()`);
+    if (!this.tryReject(error))
+      throw new InvalidStateError(`future "${this.name}" is settled already; use tryReject()`);
   }
 
   /** `false` when it is settled already. */

@@ -51,7 +51,11 @@ export type Body<T> = Operation<T> | (() => Operation<T>);
 
 /** Whether `yield*` may take it for an operation. A string can be iterated too, but never is one. @internal */
 export function isOperation(value: unknown): value is Operation<never> {
-  return typeof value === "object" && value !== null && typeof (value as Partial<Operation<never>>)[Symbol.iterator] === "function";
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    typeof (value as Partial<Operation<never>>)[Symbol.iterator] === "function"
+  );
 }
 
 /** What `Wait.start` returns: `task.park(this)` or `task.complete(this, value)`. */
@@ -186,5 +190,8 @@ function alreadyWaiting(task: Waiter, current: Wait<unknown>, next: Wait<unknown
 
 /** For a wait whose `start` finds that another task is at it. @internal */
 export function sharedWait(what: string): UsageError {
-  return new UsageError(`"${what}" is awaited by another task already; make a new operation for each wait`, "SHARED_WAIT");
+  return new UsageError(
+    `"${what}" is awaited by another task already; make a new operation for each wait`,
+    "SHARED_WAIT",
+  );
 }

@@ -30,7 +30,9 @@ class PromiseWait<T> extends Wait<T> {
   }
 
   get reason(): string {
-    return typeof this.#source === "function" && this.#source.name !== "" ? `promise of ${this.#source.name}` : "promise";
+    return typeof this.#source === "function" && this.#source.name !== ""
+      ? `promise of ${this.#source.name}`
+      : "promise";
   }
 
   override get external(): boolean {
@@ -47,7 +49,8 @@ class PromiseWait<T> extends Wait<T> {
     let early: (() => void) | null = null;
     promise.then(
       (value) => void (parked() ? task.wake(this, value) : (early = () => void task.wake(this, value))),
-      (error: unknown) => void (parked() ? task.wakeError(this, error) : (early = () => void task.wakeError(this, error))),
+      (error: unknown) =>
+        void (parked() ? task.wakeError(this, error) : (early = () => void task.wakeError(this, error))),
     );
     const started = task.park(this);
     if (early !== null) (early as () => void)();

@@ -17,7 +17,7 @@ export interface RunOptions extends EventLoopOptions {
   readonly signal?: AbortSignal;
   /**
    * Whether to handle SIGINT and SIGTERM while it runs: the first cancels the main coroutine and lets cleanup finish, the
-   * second ends the process at once. Default: `false`. Ignored where the platform has no signals.
+   * second ends the process at once; the same one again within 100 ms counts once. Default: `false`. Ignored where the platform has no signals.
    */
   readonly handleSignals?: boolean;
   /** How long cleanup may wait after a cancellation, in milliseconds. Default: 5,000; `Infinity` is allowed. */
@@ -25,6 +25,8 @@ export interface RunOptions extends EventLoopOptions {
 }
 
 const SIGNALS = ["SIGINT", "SIGTERM"];
+// A signal to a whole process group may reach us twice: from the system, and passed on by a parent such as npm.
+const ONE_SIGNAL_MS = 100;
 
 /**
  * Runs `main` to its end, with everything that it spawns.
@@ -64,7 +66,12 @@ export function run<T>(main: () => Operation<T>, options: RunOptions = {}): Prom
 }
 
 /** A stall fails the main task. When it comes back because even cleanup is stuck, there is no point in waiting on. */
-function superviseMain(loop: EventLoop, task: Task<unknown>, scope: Scope, giveUp: (error: unknown) => void): () => void {
+function superviseMain(
+  loop: EventLoop,
+  task: Task<unknown>,
+  scope: Scope,
+  giveUp: (error: unknown) => void,
+): () => void {
   let stalled = 0;
   return loop.supervise(task, (error) => {
     stalled++;
@@ -85,13 +92,15 @@ function followAbortSignal(signal: AbortSignal, scope: Scope): () => void {
 }
 
 function handleSignals(host: Host, scope: Scope): () => void {
-  let received = false;
+  let first: { readonly signal: string; readonly at: number } | null = null;
   const stop = host.onSignals?.(SIGNALS, (signal) => {
-    if (!received) {
-      received = true;
+    const at = scope.loop.now();
+    if (first === null) {
+      first = { signal, at };
       scope.request("process-signal", signal);
       return;
     }
+    if (signal === first.signal && at - first.at < ONE_SIGNAL_MS) return;
     stop?.();
     host.exitBySignal?.(signal);
   });

@@ -17,11 +17,11 @@
  * Source: trio's nurseries and cancel scopes, merged into one; anyio's rules for what a cancelled task may still receive.
  */
 import { IntrusiveList } from "../data/intrusive-list.ts";
-import type { Linked } from "../data/intrusive-list.ts";
 import { formatFrame } from "./await-stack.ts";
 import { Cancelled } from "./cancelled.ts";
 import type { CancelSource } from "./cancelled.ts";
 import { CancelledError, CleanupOverrunError, ScopeClosedError, suppress, UsageError } from "./errors.ts";
+import { Future } from "./future.ts";
 import type { Timer } from "./loop-port.ts";
 import { isOperation, running, Wait } from "./operation.ts";
 import type { Body, Coroutine, Operation, Started, Waiter } from "./operation.ts";
@@ -98,7 +98,7 @@ export class Scope implements TaskScope {
   #expiryTimer: ExpiryTimer | null = null;
   #childrenEnd: ChildrenEnd | null = null;
   #starting: Set<Task<unknown>> | null = null;
-  #ends: IntrusiveList<ScopeEnd> | null = null;
+  #end: Future<void> | null = null;
   /** Around the release that runs now. */
   #releasing: Scope | null = null;
   /** Once a cancellation has reached it: until when releases may take. */
@@ -204,7 +204,8 @@ export class Scope implements TaskScope {
 
   /** @internal */
   launch<T>(body: Operation<T>, label: string | { readonly name: string }): Task<T> {
-    if (this.#state !== "open") throw new ScopeClosedError((typeof label === "string" ? label : label.name) || "task", this.name);
+    if (this.#state !== "open")
+      throw new ScopeClosedError((typeof label === "string" ? label : label.name) || "task", this.name);
     const task = new Task<T>(this, body, label);
     this.#children.push(task as Task<unknown>);
     task.schedule();
@@ -223,18 +224,19 @@ export class Scope implements TaskScope {
     fn: (ready: (value: Value) => void, ...args: Args) => Operation<unknown>,
     ...args: Args
   ): Coroutine<Value> {
-    const readiness = new Readiness<Value>(fn.name);
+    const readiness = new Future<{ readonly value: Value } | null>({ name: `task "${fn.name}" to be ready` });
     const starting = (this.#starting ??= new Set());
     let task: Task<unknown> | undefined = undefined;
     const ready = (value: Value): void => {
       if (task !== undefined) starting.delete(task); // from here on its failure is the scope's
-      readiness.arrive(value);
+      readiness.tryResolve({ value });
     };
-    task = this.launch<unknown>(fn(ready, ...args), fn.name);
+    task = this.launch<unknown>(fn(ready, ...args), fn);
     starting.add(task);
-    task.watch({ before: null, after: null, taskSettled: () => readiness.ended() });
+    task.watch({ before: null, after: null, taskSettled: () => void readiness.tryResolve(null) });
     try {
-      if (yield* readiness) return readiness.value as Value;
+      const arrived = yield* readiness;
+      if (arrived !== null) return arrived.value;
     } catch (error) {
       const isStarting = starting.has(task);
       yield* shieldedEnd(task.cancel("its start was cancelled"));
@@ -254,8 +256,9 @@ export class Scope implements TaskScope {
    */
   cancel(reason?: unknown): Operation<void> {
     this.request("request", reason);
-    const ends = (this.#ends ??= new IntrusiveList());
-    return { [Symbol.iterator]: () => new ScopeEnd(this, ends) };
+    const end = (this.#end ??= new Future<void>({ name: `end of scope "${this.name}"` }));
+    if (this.#state === "left") end.tryResolve();
+    return end;
   }
 
   /** Registers a release: it runs when the scope ends, last in first out, shielded. Its error is a failure of the scope. */
@@ -309,7 +312,11 @@ export class Scope implements TaskScope {
       this.#failure = { error };
       this.request("failure", error);
     } else if (!suppress(this.#failure.error, error)) {
-      this.loop.report({ kind: "lost-error", message: `scope "${this.name}" failed with a primitive; a later failure:`, error });
+      this.loop.report({
+        kind: "lost-error",
+        message: `scope "${this.name}" failed with a primitive; a later failure:`,
+        error,
+      });
     }
   }
 
@@ -401,13 +408,15 @@ export class Scope implements TaskScope {
     if (this.#deadlineTimer !== null) this.loop.removeTimer(this.#deadlineTimer);
     if (this.#expiryTimer !== null) this.loop.removeTimer(this.#expiryTimer);
     if (host.scope !== this) {
-      throw new UsageError(`scope "${this.name}" was left while a scope inside it is still open; leave them inside out`);
+      throw new UsageError(
+        `scope "${this.name}" was left while a scope inside it is still open; leave them inside out`,
+      );
     }
     host.scope = this.parent!;
     // What unwinds towards a scope further out goes on; otherwise what unwound before this scope was entered is back.
     if (host.unwinding === null || host.unwinding.scope === this) host.unwinding = this.heldOnEntry;
     if ((host.flags & INTERRUPTED) !== 0 || host.unwinding !== null || this.parent!.isReached) host.refreshInterrupt();
-    for (let end = this.#ends?.shift() ?? null; end !== null; end = this.#ends!.shift()) end.end();
+    this.#end?.tryResolve();
   }
 
   #isWithin(target: object): boolean {
@@ -598,82 +607,5 @@ class ChildrenEnd extends Wait<void> {
 
   end(): void {
     this.#waiter?.wake(this, undefined);
-  }
-}
-
-/** Waits until the host of a scope has left it. */
-class ScopeEnd extends Wait<void> implements Linked<ScopeEnd> {
-  before: ScopeEnd | null = null;
-  after: ScopeEnd | null = null;
-  readonly #scope: Scope;
-  readonly #waiting: IntrusiveList<ScopeEnd>;
-  #waiter: Waiter | null = null;
-
-  constructor(scope: Scope, waiting: IntrusiveList<ScopeEnd>) {
-    super();
-    this.#scope = scope;
-    this.#waiting = waiting;
-  }
-
-  get reason(): string {
-    return `end of scope "${this.#scope.name}"`;
-  }
-
-  protected start(task: Waiter): Started<void> {
-    if (this.#scope.isLeft) return task.complete(this, undefined);
-    this.#waiter = task;
-    this.#waiting.push(this);
-    return task.park(this);
-  }
-
-  withdraw(): boolean {
-    this.#waiting.remove(this);
-    return true;
-  }
-
-  end(): void {
-    this.#waiter?.wake(this, undefined);
-  }
-}
-
-/** Between `Scope.start` and the task that it starts. `true`: the task is ready; `false`: it has ended first. */
-class Readiness<Value> extends Wait<boolean> {
-  readonly #name: string;
-  #waiter: Waiter | null = null;
-  #state: "waiting" | "ready" | "ended" = "waiting";
-  value: Value | undefined = undefined;
-
-  constructor(name: string) {
-    super();
-    this.#name = name;
-  }
-
-  get reason(): string {
-    return `task "${this.#name}" to be ready`;
-  }
-
-  arrive(value: Value): void {
-    if (this.#state !== "waiting") return;
-    this.value = value;
-    this.#finish("ready");
-  }
-
-  ended(): void {
-    if (this.#state === "waiting") this.#finish("ended");
-  }
-
-  protected start(task: Waiter): Started<boolean> {
-    if (this.#state !== "waiting") return task.complete(this, this.#state === "ready");
-    this.#waiter = task;
-    return task.park(this);
-  }
-
-  withdraw(): boolean {
-    return true;
-  }
-
-  #finish(state: "ready" | "ended"): void {
-    this.#state = state;
-    this.#waiter?.wake(this, state === "ready");
   }
 }

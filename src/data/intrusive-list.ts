@@ -62,7 +62,7 @@ export class IntrusiveList<Item extends Linked<Item>> {
 
   /** Walks from first to last. Removing the item that was just given is allowed. */
   *[Symbol.iterator](): Generator<Item, void, undefined> {
-    for (let item = this.#first; item !== null; ) {
+    for (let item = this.#first; item !== null;) {
       const after: Item | null = item.after;
       yield item;
       item = after;

@@ -20,7 +20,9 @@ export interface BodyOptions {
   /** Sent as JSON. */
   readonly json?: unknown;
   /** Sent as `application/x-www-form-urlencoded`. */
-  readonly form?: Readonly<Record<string, string | number | boolean | readonly (string | number | boolean)[]>> | URLSearchParams;
+  readonly form?:
+    | Readonly<Record<string, string | number | boolean | readonly (string | number | boolean)[]>>
+    | URLSearchParams;
   readonly body?: BodySource;
 }
 
@@ -45,7 +47,10 @@ export function encodeBody(
     throw new InvalidRequestError(subject, "it has several bodies; give one of json, form and body");
   }
   if (json !== undefined) {
-    return { body: ofData(stringify(json, subject)), headers: withDefaultHeader(headers, "content-type", "application/json") };
+    return {
+      body: ofData(stringify(json, subject)),
+      headers: withDefaultHeader(headers, "content-type", "application/json"),
+    };
   }
   if (form !== undefined) {
     const type = "application/x-www-form-urlencoded";
@@ -73,7 +78,8 @@ function stringify(value: unknown, subject: RequestSubject): string {
   } catch (cause) {
     throw new InvalidRequestError(subject, "its json option cannot be written as JSON", { cause });
   }
-  if (text === undefined) throw new InvalidRequestError(subject, "its json option has no JSON form (a function or a symbol)");
+  if (text === undefined)
+    throw new InvalidRequestError(subject, "its json option has no JSON form (a function or a symbol)");
   return text;
 }
 
@@ -81,7 +87,8 @@ function formText(form: NonNullable<BodyOptions["form"]>): string {
   if (form instanceof URLSearchParams) return form.toString();
   const parameters = new URLSearchParams();
   for (const [name, value] of Object.entries(form)) {
-    for (const item of Array.isArray(value) ? (value as readonly unknown[]) : [value]) parameters.append(name, String(item));
+    for (const item of Array.isArray(value) ? (value as readonly unknown[]) : [value])
+      parameters.append(name, String(item));
   }
   return parameters.toString();
 }

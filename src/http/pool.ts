@@ -46,7 +46,9 @@ export class Connection {
 
   constructor(host: Host, pool: ConnectionPool, connector: Connector) {
     this.host = host;
-    this.client = createClient(pool.undici, host.origin, (options, callback) => this.#connect(connector, options, callback));
+    this.client = createClient(pool.undici, host.origin, (options, callback) =>
+      this.#connect(connector, options, callback),
+    );
     this.client.on("disconnect", () => {
       // Undici would connect again for the next request; a new client is as cheap, and nothing dead stays in the list.
       if (this.lessee === null) pool.discard(this);
@@ -113,7 +115,12 @@ export class ConnectionPool {
   readonly #closing: Set<Promise<void>> = new Set();
   #isClosed = false;
 
-  constructor(undici: UndiciModule, tls: Readonly<Record<string, unknown>> | undefined, limit: number, limitPerHost: number) {
+  constructor(
+    undici: UndiciModule,
+    tls: Readonly<Record<string, unknown>> | undefined,
+    limit: number,
+    limitPerHost: number,
+  ) {
     this.undici = undici;
     this.line = new Line(limit, limitPerHost);
     this.#connector = createConnector(undici, tls);
@@ -126,7 +133,13 @@ export class ConnectionPool {
   statistics(): PoolStatistics {
     let connecting = 0;
     for (const connection of this.#connections) if (connection.isConnecting) connecting++;
-    return { active: this.line.inside, queued: this.line.waiting, connecting, idle: this.#idle.size, hosts: this.#hosts.size };
+    return {
+      active: this.line.inside,
+      queued: this.line.waiting,
+      connecting,
+      idle: this.#idle.size,
+      hosts: this.#hosts.size,
+    };
   }
 
   hostOf(origin: string): Host {

@@ -184,7 +184,11 @@ export class RequestWait extends Wait<HttpResponse> implements TransferOwner {
 
   headArrived(transfer: Transfer): void {
     const { redirect, raiseForStatus = this.#context.raiseForStatus } = this.#options;
-    if (isRedirect(transfer.status) && redirect !== "manual" && typeof transfer.responseHeaders["location"] === "string") {
+    if (
+      isRedirect(transfer.status) &&
+      redirect !== "manual" &&
+      typeof transfer.responseHeaders["location"] === "string"
+    ) {
       this.#redirect(transfer, transfer.responseHeaders["location"]);
     } else if (transfer.status >= 400 && raiseForStatus) this.#raise(transfer);
     else {

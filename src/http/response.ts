@@ -42,7 +42,7 @@ export interface ResponseOrigin {
   readonly maxBodyBytes: number;
 }
 
-type BodyUse = "unread" | "in chunks" | "as a whole" | "discarded";
+type BodyUse = "unread" | "read in chunks" | "read as a whole" | "discarded" | "closed";
 
 export class HttpResponse {
   readonly status: number;
@@ -138,7 +138,6 @@ export class HttpResponse {
    * for (let chunk = yield* response.chunk(); chunk !== undefined; chunk = yield* response.chunk()) hash.update(chunk);
    */
   chunk(): Operation<Uint8Array | undefined> {
-    this.#begin("in chunks");
     return new ChunkWait(this.#subject, this.#body, this);
   }
 
@@ -153,7 +152,7 @@ export class HttpResponse {
 
   /** Gives up the rest of the body at once: closes the connection unless the body has ended. */
   close(): void {
-    this.#use = "discarded";
+    this.#use = "closed";
     this.#transfer.cancel();
     this.#body.drop();
   }
@@ -165,7 +164,7 @@ export class HttpResponse {
 
   /** For promise code: `for await (const chunk of response)`. Leaving the loop early closes the connection. */
   [Symbol.asyncIterator](): AsyncIterableIterator<Uint8Array> {
-    this.#begin("in chunks");
+    this.beginChunks();
     return new ChunkIterator(this.#subject, this.#body, this);
   }
 
@@ -176,19 +175,19 @@ export class HttpResponse {
   *#collect(): Coroutine<readonly Uint8Array[]> {
     if (this.#use !== "unread") throw this.#usedError();
     const chunks = yield* new CollectWait(this.#subject, this.#body, this.#origin.maxBodyBytes);
-    this.#use = "as a whole";
+    this.#use = "read as a whole";
     return chunks;
   }
 
-  #begin(use: "in chunks"): void {
-    if (this.#use !== "unread" && this.#use !== use) throw this.#usedError();
-    this.#use = use;
+  /** @internal */
+  beginChunks(): void {
+    if (this.#use !== "unread" && this.#use !== "read in chunks") throw this.#usedError();
+    this.#use = "read in chunks";
   }
 
   #usedError(): UsageError {
-    const was = this.#use === "discarded" ? "discarded" : `read ${this.#use}`;
     return new UsageError(
-      `the body of ${describeRequest(this.#subject)} was ${was} already; read it once, in one way, and keep the result`,
+      `the body of ${describeRequest(this.#subject)} was ${this.#use} already; read it once, in one way, and keep the result`,
       "BODY_USED",
     );
   }
@@ -200,7 +199,11 @@ export class HttpResponse {
     try {
       return new TextDecoder(charset).decode(bytes);
     } catch (cause) {
-      throw new DecodeError(this.#subject, `the response has the unknown charset ${JSON.stringify(charset)}; use bytes()`, cause);
+      throw new DecodeError(
+        this.#subject,
+        `the response has the unknown charset ${JSON.stringify(charset)}; use bytes()`,
+        cause,
+      );
     }
   }
 }
@@ -280,6 +283,7 @@ class ChunkWait extends BodyWait<Uint8Array | undefined> {
   }
 
   protected start(task: Waiter): Started<Uint8Array | undefined> {
+    this.response.beginChunks();
     const chunk = this.body.take();
     if (chunk !== undefined || this.body.state === "ended") return task.complete(this, chunk);
     if (this.body.state === "failed") throw this.body.error;
@@ -367,7 +371,8 @@ class ChunkIterator implements AsyncIterableIterator<Uint8Array>, BodyReader {
   readonly #subject: RequestSubject;
   readonly #body: IncomingBody;
   readonly #response: HttpResponse;
-  #pending: { readonly resolve: (result: ChunkResult) => void; readonly reject: (error: unknown) => void } | null = null;
+  #pending: { readonly resolve: (result: ChunkResult) => void; readonly reject: (error: unknown) => void } | null =
+    null;
 
   constructor(subject: RequestSubject, body: IncomingBody, response: HttpResponse) {
     this.#subject = subject;

@@ -8,7 +8,9 @@ import { InvalidUrlError } from "./errors.ts";
 type QueryValue = string | number | boolean | null | undefined;
 
 /** Parameters to append to the URL. A list gives the name several times; `null` and `undefined` leave it out. */
-export type Query = Readonly<Record<string, QueryValue | readonly QueryValue[]>> | Iterable<readonly [string, QueryValue]>;
+export type Query =
+  | Readonly<Record<string, QueryValue | readonly QueryValue[]>>
+  | Iterable<readonly [string, QueryValue]>;
 
 export interface Target {
   /** Without credentials and fragment. */
@@ -28,12 +30,21 @@ export interface Target {
 export function parseBaseUrl(base: string | URL): URL {
   const url = parse("GET", String(base), undefined);
   if (!url.pathname.endsWith("/")) {
-    throw new InvalidUrlError("GET", String(base), 'a baseUrl must end in "/", or its last part would be lost; add the slash');
+    throw new InvalidUrlError(
+      "GET",
+      String(base),
+      'a baseUrl must end in "/", or its last part would be lost; add the slash',
+    );
   }
   return url;
 }
 
-export function resolveTarget(method: string, url: string | URL, base: URL | undefined, query: Query | undefined): Target {
+export function resolveTarget(
+  method: string,
+  url: string | URL,
+  base: URL | undefined,
+  query: Query | undefined,
+): Target {
   // A string is the rule. A URL object may be changed by its owner later, so it is never kept.
   const parsed = parse(method, typeof url === "string" ? url : String(url), base);
   if (query !== undefined) appendQuery(parsed, query);
@@ -46,7 +57,9 @@ function parse(method: string, url: string, base: URL | undefined): URL {
     parsed = base === undefined ? new URL(url) : new URL(url, base);
   } catch (cause) {
     const advice =
-      base === undefined ? "it is not an absolute URL; write it whole or give the session a baseUrl" : "it is not a valid URL";
+      base === undefined
+        ? "it is not an absolute URL; write it whole or give the session a baseUrl"
+        : "it is not a valid URL";
     throw new InvalidUrlError(method, url, advice, { cause });
   }
   if (parsed.protocol !== "http:" && parsed.protocol !== "https:") {
@@ -84,7 +97,9 @@ function basicAuthorization(method: string, url: URL): string {
     const pair = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
     return `Basic ${Buffer.from(pair, "utf8").toString("base64")}`;
   } catch (cause) {
-    throw new InvalidUrlError(method, url.href, "its user name or password is not correctly percent-encoded", { cause });
+    throw new InvalidUrlError(method, url.href, "its user name or password is not correctly percent-encoded", {
+      cause,
+    });
   }
 }
 

@@ -20,7 +20,9 @@ export function checkTimeouts(changes: Partial<HttpTimeouts> | undefined, base: 
     const limit = changes[name];
     if (limit === undefined) continue;
     if (typeof limit !== "number" || !(limit >= 0)) {
-      throw new UsageError(`timeout.${name} must be a number of milliseconds (Infinity for none), got ${String(limit)}`);
+      throw new UsageError(
+        `timeout.${name} must be a number of milliseconds (Infinity for none), got ${String(limit)}`,
+      );
     }
     merged[name] = limit;
   }

@@ -77,7 +77,10 @@ export function simulateSync<T>(
     ...(drained === "outside" ? ["the program waits for something outside the loop; use simulate()"] : []),
   ];
   return {
-    outcome: outcome ?? { status: "failed", error: new UsageError(`the program got stuck: ${leaks.join("; ")}`, "STUCK") },
+    outcome: outcome ?? {
+      status: "failed",
+      error: new UsageError(`the program got stuck: ${leaks.join("; ")}`, "STUCK"),
+    },
     elapsedMs: clock.now(),
     steps,
     reports,

@@ -196,13 +196,6 @@ describe("what is no operation", () => {
     expect((error as Error).message).toContain("with a star");
   });
 
-  test("yield* of something else that can be iterated is a ForeignYieldError as well", () => {
-    const error = failureOf(function* () {
-      yield* [1, 2] as never;
-    });
-    expect(error).toMatchObject({ code: "FOREIGN_YIELD" });
-  });
-
   test("the token of the shared suspension, yielded without a wait, is refused", () => {
     const error = failureOf(function* () {
       const token = yield* spawn(stealToken);
