@@ -645,6 +645,11 @@ class Join<T> extends Wait<T> implements Watcher {
     return `join task "${this.target.name}"`;
   }
 
+  /** A task of another loop: that loop is outside. */
+  override get external(): boolean {
+    return this.waiter !== null && this.waiter.loop !== this.target.loop;
+  }
+
   protected start(task: Waiter): Started<T> {
     if (task === (this.target as unknown)) throw new UsageError(`task "${task.name}" cannot join itself`, "SELF_JOIN");
     if (this.target.isSettled) return this.target.handOver(task, this);
