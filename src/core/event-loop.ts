@@ -15,7 +15,7 @@
 import { DeadlineHeap } from "../data/deadline-heap.ts";
 import { RingBuffer } from "../data/ring-buffer.ts";
 import type { StackFrame } from "./await-stack.ts";
-import { DeadlockError, UsageError } from "./errors.ts";
+import { DeadlockError, suppressedErrors, UsageError } from "./errors.ts";
 import { systemClock, systemHost } from "./host.ts";
 import type { Clock, Host } from "./host.ts";
 import type { Runnable, Timer } from "./loop-port.ts";
@@ -294,15 +294,20 @@ export class EventLoop implements TaskLoop {
 
   report(report: Report): void {
     if (this.#onReport === null) {
-      this.#host.report(`fibril: ${report.message}`, report.error);
+      this.#print(report);
       return;
     }
     try {
       this.#onReport(report);
     } catch (error) {
       this.#host.report("fibril: onReport threw", error);
-      this.#host.report(`fibril: ${report.message}`, report.error);
+      this.#print(report);
     }
+  }
+
+  #print(report: Report): void {
+    this.#host.report(`fibril: ${report.message}`, report.error);
+    for (const later of suppressedErrors(report.error)) this.#host.report("fibril: and after that:", later);
   }
 
   #wake(): void {
@@ -365,6 +370,7 @@ export class EventLoop implements TaskLoop {
   }
 
   #fireTimers(): void {
+    running.task = null;
     const now = this.now();
     for (let timer = this.#timers.popDue(now); timer !== undefined; timer = this.#timers.popDue(now)) timer.fire();
   }
@@ -391,6 +397,7 @@ export class EventLoop implements TaskLoop {
   }
 
   #rest(): void {
+    running.task = null;
     this.#phase = "resting";
     const due = this.#timers.nextDeadline;
     const outside = this.outside > 0;
@@ -472,6 +479,7 @@ class CallbackHandle implements Handle, Runnable, Timer {
   run(): void {
     const callback = this.#callback;
     if (callback === null) return;
+    running.task = null;
     try {
       callback(...this.#args);
     } catch (error) {

@@ -94,7 +94,7 @@ export class Future<T> implements Operation<T>, PromiseLike<T> {
   /** The result for a wait that starts now, or `null` while it is pending. @internal */
   begin(task: Waiter, wait: Wait<T>): Started<T> | null {
     if (this.#state.status === "pending") return null;
-    if (this.#state.status === "rejected") throw this.#state.error;
+    if (this.#state.status === "rejected") return task.fail(wait, this.#state.error);
     return task.complete(wait, this.#state.value);
   }
 

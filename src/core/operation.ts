@@ -21,6 +21,7 @@
  * Rejected: yielding instructions to an interpreter (an allocation and a switch for each, and untyped results);
  * `generator.return()` for cancellation (see docs/decisions/0001).
  */
+import type { Cancelled } from "./cancelled.ts";
 import { UsageError } from "./errors.ts";
 import type { LoopPort } from "./loop-port.ts";
 import { INTERRUPTED, RUNNING, STAGE } from "./task-state.ts";
@@ -58,7 +59,7 @@ export function isOperation(value: unknown): value is Operation<never> {
   );
 }
 
-/** What `Wait.start` returns: `task.park(this)` or `task.complete(this, value)`. */
+/** What `Wait.start` returns: `task.park(this)`, `task.complete(this, value)` or `task.fail(this, error)`. */
 export type Started<T> = IteratorResult<Suspend, T>;
 
 /** The value inside `SUSPENDED`; also what an engine that rebuilds result objects still carries. */
@@ -82,6 +83,8 @@ export interface Waiter {
   park(wait: Wait<unknown>): Started<never>;
   /** Ends `wait` in the step that started it. It still counts, so the loop can give way to the host. */
   complete<T>(wait: Wait<T>, value: T): Started<T>;
+  /** Ends `wait` in the step that started it, by throwing. */
+  fail(wait: Wait<unknown>, error: unknown): Started<never>;
   /** Ends a pending wait with a value; the task runs in the next turn. `false` when it is not at that wait any more. */
   wake<T>(wait: Wait<T>, value: T): boolean;
   /** Ends a pending wait by throwing `error` there. `false` when the task is not at that wait any more. */
@@ -119,7 +122,7 @@ export const running: {
 /**
  * One suspension point. Extend it to write an operation of your own; `yield*` an instance once at a time.
  *
- * `start` begins the wait and returns `task.park(this)` or `task.complete(this, value)`. Whoever ends it calls
+ * `start` begins the wait and returns `task.park(this)`, `task.complete(this, value)` or `task.fail(this, error)`. Whoever ends it calls
  * `task.wake(this, value)`: from any callback, at any time, at most one call has an effect.
  * `withdraw` undoes what `start` did, because the task was cancelled; afterwards the wait must leave no trace.
  */
@@ -134,8 +137,12 @@ export abstract class Wait<T> implements Operation<T>, Iterator<Suspend, T, unkn
 
   protected abstract start(task: Waiter): Started<T>;
 
-  /** Undoes `start`. `false` means "cannot be withdrawn": the wait goes on, the cancellation comes at the next one. */
-  abstract withdraw(task: Waiter): boolean;
+  /**
+   * Undoes `start`; nothing can wake the task meanwhile. `false` means "cannot be withdrawn": the wait goes on, the
+   * cancellation comes at the next one.
+   * @param cancelled Why; `null` when somebody drives the coroutine by hand and lets go.
+   */
+  abstract withdraw(task: Waiter, cancelled: Cancelled | null): boolean;
 
   [Symbol.iterator](): this {
     return this;

@@ -1,14 +1,15 @@
 /**
  * Waiting for a promise. It is in the core because releases may be asynchronous (`Symbol.asyncDispose`).
  */
-import { describeValue, UsageError } from "./errors.ts";
+import type { Cancelled } from "./cancelled.ts";
+import { CancelledError, describeValue, UsageError } from "./errors.ts";
 import { Wait } from "./operation.ts";
 import type { Operation, Started, Waiter } from "./operation.ts";
 
 /**
  * Waits for a promise, or for what `start` makes when it is called with an `AbortSignal`.
  *
- * Cancelling aborts the signal with the `Cancelled` as reason and does not wait for the promise any longer; its value is
+ * Cancelling aborts the signal with a `CancelledError` as reason and does not wait for the promise any longer; its value is
  * dropped and its rejection is not reported. A promise that was passed in itself cannot be stopped: it goes on, unseen.
  * The `AbortController` is made only for the second form (it costs 3 µs, aborting 10–20 µs).
  *
@@ -57,8 +58,8 @@ class PromiseWait<T> extends Wait<T> {
     return started;
   }
 
-  withdraw(): boolean {
-    this.#controller?.abort("the coroutine that waited was cancelled");
+  withdraw(_task: Waiter, cancelled: Cancelled | null): boolean {
+    this.#controller?.abort(new CancelledError(this.reason, cancelled?.reason));
     return true;
   }
 

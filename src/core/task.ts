@@ -79,7 +79,10 @@ export interface Watcher extends Linked<Watcher> {
 const FAILING = 8; // the wait ends by throwing; after settling: the task did not succeed
 const WAS_CANCELLED = 32; // settled by a cancellation
 const OBSERVED = 64; // somebody joined it or looked at its outcome
+const WITHDRAWING = 256; // its wait is being withdrawn: nothing wakes it
 const WRAPPED = 128; // a hand-written iterator was reported for it
+
+const WAKEABLE = STAGE | WITHDRAWING;
 
 const DONE: IteratorReturnResult<undefined> = Object.freeze({ done: true, value: undefined });
 
@@ -282,10 +285,14 @@ export class Task<T> implements Waiter, Runnable, TaskView, Operation<T>, Promis
     this.rare?.watchers?.remove(watcher);
   }
 
-  /** Gives the result to a wait that starts after the task has settled. @internal */
+  /** Joins a task that has settled. @internal */
   handOver(task: Waiter, wait: Wait<T>): Started<T> {
-    if ((this.flags & FAILING) !== 0) throw this.failure();
-    return task.complete(wait, this.value as T);
+    return (this.flags & FAILING) === 0 ? task.complete(wait, this.value as T) : task.fail(wait, this.failure());
+  }
+
+  /** The value, when there is one. @internal */
+  get settledValue(): T | undefined {
+    return this.stage === SETTLED && (this.flags & FAILING) === 0 ? (this.value as T) : undefined;
   }
 
   /** What joining this task throws. Only for one that has not succeeded. @internal */
@@ -327,8 +334,7 @@ export class Task<T> implements Waiter, Runnable, TaskView, Operation<T>, Promis
       }
       if (this.top === top) break;
     }
-    running.task = null;
-    if (probes !== null) probes.afterStep?.(this);
+    if (probes !== null) probes.afterStep?.(this); // `running.task` stays: the loop clears it once it does something else
     if (this.top === null) this.settle();
   }
 
@@ -347,6 +353,13 @@ export class Task<T> implements Waiter, Runnable, TaskView, Operation<T>, Promis
     return value === undefined ? (DONE as Started<V>) : { done: true, value };
   }
 
+  fail(wait: Wait<unknown>, error: unknown): Started<never> {
+    const { loop } = this;
+    if (--loop.budget > 0 || loop.refillBudget()) throw error;
+    this.flags |= FAILING;
+    return this.pass(wait, error) as Started<never>;
+  }
+
   /** Ends the step; the wait is READY with `value` when the task runs again, in the next turn. @internal */
   pass<V>(wait: Wait<V>, value: V): Started<V> {
     this.wait = wait;
@@ -357,14 +370,14 @@ export class Task<T> implements Waiter, Runnable, TaskView, Operation<T>, Promis
   }
 
   wake<V>(wait: Wait<V>, value: V): boolean {
-    if (this.wait !== (wait as Wait<unknown>) || this.stage !== WAITING) return false;
+    if (this.wait !== (wait as Wait<unknown>) || (this.flags & WAKEABLE) !== WAITING) return false;
     this.value = value;
     this.unpark(wait as Wait<unknown>);
     return true;
   }
 
   wakeError(wait: Wait<unknown>, error: unknown): boolean {
-    if (this.wait !== wait || this.stage !== WAITING) return false;
+    if (this.wait !== wait || (this.flags & WAKEABLE) !== WAITING) return false;
     this.value = error;
     this.flags |= FAILING;
     this.unpark(wait);
@@ -385,10 +398,7 @@ export class Task<T> implements Waiter, Runnable, TaskView, Operation<T>, Promis
 
   /** Throws the pending cancellation at a wait that is about to start; counts, so that swallowing it cannot spin. @internal */
   interruptAt(wait: Wait<unknown>): Started<never> {
-    const cancelled = this.deliver();
-    if (--this.loop.budget > 0 || this.loop.refillBudget()) throw cancelled;
-    this.flags |= FAILING;
-    return this.pass(wait, cancelled) as Started<never>;
+    return this.fail(wait, this.deliver());
   }
 
   /** Throws a cancellation that came while the task could not take it. @internal */
@@ -402,8 +412,10 @@ export class Task<T> implements Waiter, Runnable, TaskView, Operation<T>, Promis
     this.setInterrupted(cancelled !== null);
     if (cancelled === null || this.stage !== WAITING) return;
     const wait = this.wait!;
-    if (!wait.withdraw(this)) return;
-    this.wakeError(wait, this.deliver());
+    this.flags |= WITHDRAWING; // an operation that aborts something may hear of it at once
+    const isWithdrawn = wait.withdraw(this, cancelled);
+    this.flags &= ~WITHDRAWING;
+    if (isWithdrawn) this.wakeError(wait, this.deliver());
   }
 
   /** @internal */
@@ -479,7 +491,7 @@ export class Task<T> implements Waiter, Runnable, TaskView, Operation<T>, Promis
     const { wait } = this;
     if (wait === null) return;
     if (this.stage === WAITING) {
-      if (!wait.withdraw(this)) throw new InternalError(`"${wait.reason}" was left while it cannot be withdrawn`);
+      if (!wait.withdraw(this, null)) throw new InternalError(`"${wait.reason}" was left while it cannot be withdrawn`);
       if (wait.external) this.loop.outside--;
     }
     this.flags = (this.flags & ~STAGE) | RUNNING; // not in the table: the step never ended
@@ -562,7 +574,7 @@ function pendingCancellation(task: Task<unknown>): Cancelled | null {
 }
 
 function isAround(target: object, task: Task<unknown>): boolean {
-  if ((target as TaskScope).host === task) return true;
+  if ((target as TaskScope).isTaskScope && (target as TaskScope).host === task) return true; // left already
   for (let scope: TaskScope | null = task.scope; scope !== null; scope = scope.parent)
     if (scope === target) return true;
   return false;
@@ -614,6 +626,15 @@ class SettledJoin<T> extends Wait<T> {
   constructor(target: Task<T>) {
     super();
     this.target = target;
+  }
+
+  /** The short way, for the ordinary case: what `Wait.next`, `start`, `handOver` and `complete` come to, in one call. */
+  override next(): IteratorResult<Suspend, T> {
+    const task = running.task;
+    const value = this.target.settledValue;
+    if (value === undefined || task === null || task.wait !== null || (task.flags & INTERRUPTED) !== 0)
+      return super.next();
+    return --task.loop.budget > 0 ? { done: true, value } : super.next();
   }
 
   get reason(): string {

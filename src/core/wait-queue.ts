@@ -28,13 +28,16 @@ export class WaitQueue<T = void> {
     return new Parked(this.#parked, reason);
   }
 
-  /** Wakes the tasks that have waited longest, at most `count`; they run in the next turn. Returns how many it woke. */
-  unpark(count: number, value: T): number {
+  /**
+   * Wakes the tasks that have waited longest, at most `count` (default 1); they run in the next turn.
+   * Returns how many it woke.
+   */
+  unpark(...[count = 1, value]: undefined extends T ? [count?: number, value?: T] : [count: number, value: T]): number {
     let woken = 0;
     while (woken < count) {
       const next = this.#parked.shift();
       if (next === null) break;
-      next.end(value);
+      next.end(value as T);
       woken++;
     }
     return woken;
