@@ -269,7 +269,8 @@ export class Scope implements TaskScope {
 
   /** What its cancellation is to those outside. @internal */
   asError(): CancelledError {
-    return new CancelledError(`scope "${this.name}"`, this.#cancelled?.reason);
+    const passed = this.#cancelled?.source === "deadline" ? "its deadline has passed" : undefined;
+    return new CancelledError(`scope "${this.name}"`, this.#cancelled?.reason ?? passed);
   }
 
   /** For `timeout` and `shield`, whose bodies may cancel the scope by hand too. @internal */

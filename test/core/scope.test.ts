@@ -678,7 +678,7 @@ describe("start()", () => {
                     ready(1);
                     yield* sleep(1);
                   } finally {
-                    yield* sleep(1);
+                    yield* shield(sleep(1)); // it may be here when the cancellation comes
                     open--;
                   }
                 });
