@@ -40,8 +40,11 @@ const capture = Error as unknown as StackCapture;
 const MOST_FRAMES = 200; // of one chain of generators
 const MOST_CALLS = 100; // framed calls; deeper ones are left out
 
-/** Part of the path or URL of this library's files; frames of the library itself are not the user's business. */
-const LIBRARY = new URL("..", import.meta.url).href.replace(/^file:\/\//, "");
+/**
+ * Where this library's files are: its own frames are not the user's business. Bundled into the user's file there is no telling
+ * them apart, so all frames are shown.
+ */
+const LIBRARY = /^(?:file:\/\/)?(.*\/)core\/await-stack\.[jt]s$/.exec(import.meta.url)?.[1] ?? null;
 
 /**
  * @returns Innermost first; empty for a task that is running, has not begun or has settled, and where the engine has no
@@ -95,7 +98,7 @@ function resumeForStack(chain: Iterator<Suspend, unknown, unknown>): void {
 
 function toFrame(site: CallSite): StackFrame[] {
   const file = site.getFileName();
-  if (typeof file !== "string" || file.includes(LIBRARY)) return [];
+  if (typeof file !== "string" || (LIBRARY !== null && file.includes(LIBRARY))) return [];
   return [
     {
       name: site.getFunctionName() ?? "(anonymous)",

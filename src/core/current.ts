@@ -90,7 +90,7 @@ type AsyncDisposable = { [Symbol.asyncDispose](): PromiseLike<void> };
  */
 export function* use<R extends Disposable | AsyncDisposable>(resource: R | Operation<R>): Coroutine<R> {
   const taken: R = isOperation(resource) ? yield* resource as Operation<R> : (resource as R);
-  const { [Symbol.asyncDispose]: asyncDispose, [Symbol.dispose]: dispose } = taken as Partial<
+  const { [Symbol.asyncDispose]: asyncDispose, [Symbol.dispose]: dispose } = (taken ?? {}) as Partial<
     Disposable & AsyncDisposable
   >;
   if (typeof asyncDispose !== "function" && typeof dispose !== "function") {

@@ -220,14 +220,22 @@ export class Scope implements TaskScope {
    * @example
    * const port = yield* scope.start(serve, "127.0.0.1");   // function* serve(ready: (port: number) => void, host: string)
    */
-  *start<Args extends readonly unknown[], Value>(
+  start<Args extends readonly unknown[], Value>(
     fn: (ready: (value: Value) => void, ...args: Args) => Operation<unknown>,
     ...args: Args
-  ): Coroutine<Value> {
-    const readiness = new Future<{ readonly value: Value } | null>({ name: `task "${fn.name}" to be ready` });
+  ): Coroutine<Value>;
+  start<Args extends readonly unknown[]>(
+    fn: (ready: () => void, ...args: Args) => Operation<unknown>,
+    ...args: Args
+  ): Coroutine<void>;
+  *start(
+    fn: (ready: (value?: unknown) => void, ...args: readonly unknown[]) => Operation<unknown>,
+    ...args: readonly unknown[]
+  ): Coroutine<never> {
+    const readiness = new Future<{ readonly value: unknown } | null>({ name: `task "${fn.name}" to be ready` });
     const starting = (this.#starting ??= new Set());
     let task: Task<unknown> | undefined = undefined;
-    const ready = (value: Value): void => {
+    const ready = (value?: unknown): void => {
       if (task !== undefined) starting.delete(task); // from here on its failure is the scope's
       readiness.tryResolve({ value });
     };
@@ -236,7 +244,7 @@ export class Scope implements TaskScope {
     task.watch({ before: null, after: null, taskSettled: () => void readiness.tryResolve(null) });
     try {
       const arrived = yield* readiness;
-      if (arrived !== null) return arrived.value;
+      if (arrived !== null) return arrived.value as never;
     } catch (error) {
       const isStarting = starting.has(task);
       yield* shieldedEnd(task.cancel("its start was cancelled"));

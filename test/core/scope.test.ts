@@ -5,6 +5,7 @@ import {
   CancelledError,
   currentScope,
   currentTask,
+  defer,
   EventLoop,
   Future,
   moveOnAfter,
