@@ -4,7 +4,8 @@
  * What goes out is a flat list `[name, value, name, value]` with lower-case names, because undici takes that as it is and
  * a session can share one list among all requests that add nothing.
  */
-import { InvalidRequestError, type RequestSubject } from "./errors.ts";
+import { InvalidRequestError } from "./errors.ts";
+import type { RequestSubject } from "./errors.ts";
 
 export type HeaderValue = string | number | readonly string[];
 

@@ -9,19 +9,24 @@
  * Rejected: closing it at the end of the innermost scope always, which breaks both examples.
  */
 import { currentScope, ScopeClosedError } from "../core/index.ts";
-import type { Scope } from "../core/index.ts";
+import type { Cancelled, Scope } from "../core/index.ts";
 
 /** A response that still has a connection. */
 export interface Holding {
-  /** The set that it is in. Whoever ends it takes it out. */
-  heldBy: Set<Holding> | null;
+  /** Whoever ends it takes it out. */
+  heldBy: Holder | null;
   cancel(): void;
+}
+
+export interface Holder {
+  readonly scope: Scope;
+  readonly holdings: Set<Holding>;
 }
 
 export class Holdings {
   /** The scope of the session: here the way outwards ends. */
   readonly #outermost: Scope;
-  readonly #byScope = new WeakMap<Scope, Set<Holding>>();
+  readonly #holders = new WeakMap<Scope, Holder>();
 
   constructor(outermost: Scope) {
     this.#outermost = outermost;
@@ -32,38 +37,47 @@ export class Holdings {
     this.#give(holding, currentScope());
   }
 
-  #give(holding: Holding, scope: Scope): void {
-    const set = this.#setOf(scope);
-    if (set === null) return;
-    holding.heldBy = set;
-    set.add(holding);
+  /** Whether the scope that it belongs to goes down with this cancellation. */
+  endsWith(holding: Holding, cancelled: Cancelled): boolean {
+    for (let scope = holding.heldBy?.scope ?? this.#outermost; ; scope = scope.parent as Scope) {
+      if (scope === cancelled.scope) return true;
+      if (scope.isShield || scope.parent === null) return false;
+    }
   }
 
-  /** The holdings of a scope, or of the next one outwards that still takes releases. */
-  #setOf(start: Scope): Set<Holding> | null {
+  #give(holding: Holding, scope: Scope): void {
+    const holder = this.#holderFor(scope);
+    holding.heldBy = holder;
+    holder?.holdings.add(holding);
+  }
+
+  /** That of the scope, or of the next one outwards that still takes releases; `null` for the session's own. */
+  #holderFor(start: Scope): Holder | null {
     for (let scope: Scope | null = start; scope !== null && scope !== this.#outermost; scope = outwards(scope)) {
-      const known = this.#byScope.get(scope);
-      if (known !== undefined) return known;
-      const own = scope;
-      try {
-        own.defer(() => this.#ended(own));
-      } catch (error) {
-        if (error instanceof ScopeClosedError) continue; // it is in its releases already
-        throw error;
-      }
-      const set = new Set<Holding>();
-      this.#byScope.set(own, set);
-      return set;
+      const holder = this.#holders.get(scope) ?? this.#register(scope);
+      if (holder !== null) return holder;
     }
     return null;
   }
 
+  #register(scope: Scope): Holder | null {
+    try {
+      scope.defer(() => this.#ended(scope));
+    } catch (error) {
+      if (error instanceof ScopeClosedError) return null; // it is in its releases already
+      throw error;
+    }
+    const holder: Holder = { scope, holdings: new Set() };
+    this.#holders.set(scope, holder);
+    return holder;
+  }
+
   #ended(scope: Scope): void {
-    const set = this.#byScope.get(scope);
-    this.#byScope.delete(scope);
-    if (set === undefined || set.size === 0) return;
+    const { holdings } = this.#holders.get(scope)!;
+    this.#holders.delete(scope);
+    if (holdings.size === 0) return;
     const next = endsWell(scope) ? outwards(scope) : null;
-    for (const holding of [...set]) {
+    for (const holding of [...holdings]) {
       holding.heldBy = null;
       if (next === null) holding.cancel();
       else this.#give(holding, next);

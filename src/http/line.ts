@@ -9,8 +9,11 @@
  * while nobody has to wait. Rejected: one list that is searched for the first admissible place (a host with 100,000
  * waiting would be searched through at each release of another).
  *
- * Invariants: at most `limit` places are inside, at most `limitPerHost` of one host; while there is room, nobody waits
- * except for a full host; a place is outside, waiting or inside.
+ * Leaving and admitting are two steps, because of cancellation: when a thousand are cancelled together, each one that leaves
+ * would otherwise let one in that is the next to be cancelled.
+ *
+ * Invariants: at most `limit` places are inside, at most `limitPerHost` of one host; after `admit`, nobody waits while there
+ * is room except for a full host; a place is outside, waiting or inside.
  */
 export interface Place {
   readonly host: LineHost;
@@ -58,8 +61,8 @@ export class Line {
   enter(place: Place): boolean {
     if (place.ticket === 0) place.ticket = ++this.#tickets;
     const host = place.host;
-    // While others are being admitted there may be older ones in the heap: then everybody goes through it.
-    if (!this.#isAdmitting && this.#inside < this.limit && host.inside < this.limitPerHost) {
+    // A host in the heap waits to be admitted: then nobody may overtake it.
+    if (this.#heap.length === 0 && this.#inside < this.limit && host.inside < this.limitPerHost) {
       this.#take(place);
       return true;
     }
@@ -70,7 +73,7 @@ export class Line {
     return false;
   }
 
-  /** Gives up: a place in line, or the room inside. Admits who is next. */
+  /** Gives up: a place in line, or the room inside. Somebody must call `admit` afterwards. */
   leave(place: Place): void {
     const { host, standing } = place;
     place.standing = "outside";
@@ -82,19 +85,13 @@ export class Line {
       this.#inside--;
       host.inside--;
       this.#reposition(host);
-      this.#admit();
     }
   }
 
-  #take(place: Place): void {
-    this.#inside++;
-    place.host.inside++;
-    place.standing = "inside";
-  }
-
-  // A place that fails at once leaves again while it is being admitted. A loop, so that 10,000 of them in a row do
-  // not become 10,000 frames.
-  #admit(): void {
+  /** Lets in whoever may come in now. */
+  admit(): void {
+    // A place that fails at once leaves, and calls this, while it is being admitted. A loop, so that 10,000 of them in a
+    // row do not become 10,000 frames.
     if (this.#isAdmitting) return;
     this.#isAdmitting = true;
     try {
@@ -109,6 +106,12 @@ export class Line {
     } finally {
       this.#isAdmitting = false;
     }
+  }
+
+  #take(place: Place): void {
+    this.#inside++;
+    place.host.inside++;
+    place.standing = "inside";
   }
 
   /** Keeps the order of tickets; nearly always at the end, and near the front for one that comes back. */

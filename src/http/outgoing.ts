@@ -6,8 +6,10 @@
  * broken connection; a cancelled request must close a stream that hangs in `next()`, which undici leaves waiting; and
  * each piece that is taken says that the peer still reads.
  */
-import { InvalidRequestError, type RequestSubject } from "./errors.ts";
-import { type OutgoingHeaders, withDefaultHeader } from "./headers.ts";
+import { InvalidRequestError } from "./errors.ts";
+import type { RequestSubject } from "./errors.ts";
+import { withDefaultHeader } from "./headers.ts";
+import type { OutgoingHeaders } from "./headers.ts";
 
 /** A piece of a request body. */
 export type BodyChunk = Uint8Array | ArrayBuffer | string;

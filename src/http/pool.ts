@@ -7,16 +7,17 @@
  *
  * The idle connection that was used last goes first: it is the least likely to have been closed by the server.
  */
-import { Line, type LineHost, type Place } from "./line.ts";
-import {
-  createClient,
-  createConnector,
-  type ConnectCallback,
-  type Connector,
-  type ConnectionSocket,
-  type ExchangeHandler,
-  type UndiciClient,
-  type UndiciModule,
+import type { LoopPort, Runnable } from "../lowlevel.ts";
+import { Line } from "./line.ts";
+import type { LineHost, Place } from "./line.ts";
+import { createClient, createConnector } from "./undici.ts";
+import type {
+  ConnectCallback,
+  Connector,
+  ConnectionSocket,
+  ExchangeHandler,
+  UndiciClient,
+  UndiciModule,
 } from "./undici.ts";
 
 /** Who uses a connection. */
@@ -105,6 +106,7 @@ export interface PoolStatistics {
 export class ConnectionPool {
   readonly undici: UndiciModule;
   readonly line: Line;
+  readonly #loop: LoopPort;
   readonly #connector: Connector;
   readonly #hosts: Map<string, Host> = new Map();
   /** All that are not closed yet. */
@@ -113,14 +115,18 @@ export class ConnectionPool {
   readonly #idle: Set<Connection> = new Set();
   /** Being closed. */
   readonly #closing: Set<Promise<void>> = new Set();
+  readonly #admission: Runnable = { run: () => this.#admitNow() };
+  #isAdmissionSet = false;
   #isClosed = false;
 
   constructor(
+    loop: LoopPort,
     undici: UndiciModule,
     tls: Readonly<Record<string, unknown>> | undefined,
     limit: number,
     limitPerHost: number,
   ) {
+    this.#loop = loop;
     this.undici = undici;
     this.line = new Line(limit, limitPerHost);
     this.#connector = createConnector(undici, tls);
@@ -156,6 +162,18 @@ export class ConnectionPool {
     if (host.inside === 0 && host.first === null && host.idle.length === 0 && host.leased === 0) {
       if (this.#hosts.get(host.origin) === host) this.#hosts.delete(host.origin);
     }
+  }
+
+  /** Lets others in, in the next turn: whoever is being cancelled together with the one who left has left by then, too. */
+  admitSoon(): void {
+    if (this.#isAdmissionSet || this.line.waiting === 0) return;
+    this.#isAdmissionSet = true;
+    this.#loop.enqueue(this.#admission);
+  }
+
+  #admitNow(): void {
+    this.#isAdmissionSet = false;
+    this.line.admit();
   }
 
   /** A connection to the host: the one that was used last, or a new one, whose socket is made when it is needed. */

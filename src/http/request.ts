@@ -4,36 +4,32 @@
  * It is one wait, not a coroutine, because this is the hot path: no generator, no promise, no `AbortController`. What the
  * task waits for shows in its reason, which names the phase.
  */
-import { UsageError } from "../core/index.ts";
-import { Wait, type LoopPort, type Started, type Waiter } from "../lowlevel.ts";
+import { sharedWait, UsageError } from "../core/index.ts";
+import { Wait } from "../lowlevel.ts";
+import type { LoopPort, Started, Waiter } from "../lowlevel.ts";
 import { Drain } from "./drain.ts";
-import {
-  BodyConsumedError,
-  describeRequest,
-  type HttpTimeouts,
-  type Redirect,
-  type RequestSubject,
-  ResponseError,
-  TooManyRedirects,
-  withoutCredentials,
-} from "./errors.ts";
-import { type HeadersInit, mergeHeaders, type OutgoingHeaders, withDefaultHeader, withoutHeaders } from "./headers.ts";
+import { BodyConsumedError, describeRequest, ResponseError, TooManyRedirects, withoutCredentials } from "./errors.ts";
+import type { HttpTimeouts, Redirect, RequestSubject } from "./errors.ts";
+import { mergeHeaders, withDefaultHeader, withoutHeaders } from "./headers.ts";
+import type { HeadersInit, OutgoingHeaders } from "./headers.ts";
 import type { Holdings } from "./holdings.ts";
-import { type BodyOptions, encodeBody, isReplayable, NO_BODY, type OutgoingBody } from "./outgoing.ts";
+import { encodeBody, isReplayable, NO_BODY } from "./outgoing.ts";
+import type { BodyOptions, OutgoingBody } from "./outgoing.ts";
 import type { ConnectionPool } from "./pool.ts";
-import { HttpResponse, type ResponseOrigin } from "./response.ts";
+import { HttpResponse } from "./response.ts";
+import type { ResponseOrigin } from "./response.ts";
 import {
   CONTENT_HEADERS,
   CROSS_ORIGIN_HEADERS,
   isRedirect,
-  type Query,
   redirectMethod,
   redirectTarget,
   resolveTarget,
-  type Target,
 } from "./target.ts";
+import type { Query, Target } from "./target.ts";
 import { checkTimeouts } from "./timeouts.ts";
-import { Transfer, type TransferOwner } from "./transfer.ts";
+import { Transfer } from "./transfer.ts";
+import type { TransferOwner } from "./transfer.ts";
 
 /** Options of one request. What is not given comes from the session. */
 export interface RequestOptions extends BodyOptions {
@@ -120,11 +116,14 @@ export class RequestWait extends Wait<HttpResponse> implements TransferOwner {
         `session "${this.#context.sessionName}" belongs to loop "${loop.name}" and cannot be used in loop "${task.loop.name}"`,
       );
     }
-    if (this.#waiter !== null) {
-      throw new UsageError(`${this.reason}: this request is under way in another task; make one operation for each`);
+    if (this.#waiter !== null) throw sharedWait(this.reason);
+    let first: Hop;
+    try {
+      this.#timeouts = checkTimeouts(this.#options.timeout, this.#context.timeouts);
+      first = this.#firstHop();
+    } catch (error) {
+      return task.fail(this, error);
     }
-    this.#timeouts = checkTimeouts(this.#options.timeout, this.#context.timeouts);
-    const first = this.#firstHop();
     this.#waiter = task;
     this.#settlement = null;
     this.#redirects = [];
@@ -134,7 +133,7 @@ export class RequestWait extends Wait<HttpResponse> implements TransferOwner {
     this.#isStarting = true;
     this.#send(first, 0);
     this.#isStarting = false;
-    return this.#endedAtOnce(task) ?? task.park(this);
+    return this.#settlement === null ? task.park(this) : this.#endAtOnce(task, this.#settlement);
   }
 
   withdraw(): boolean {
@@ -147,16 +146,13 @@ export class RequestWait extends Wait<HttpResponse> implements TransferOwner {
   /** A response whose body is still coming belongs to somebody from the step in which it is handed over. */
   override next(): Started<HttpResponse> {
     const result = super.next();
-    if (result.done === true) result.value.adoptBy(this.#context.holdings);
+    if (result.done === true) result.value.adopt();
     return result;
   }
 
-  #endedAtOnce(task: Waiter): Started<HttpResponse> | null {
-    const settlement = this.#settlement as Settlement | null;
-    if (settlement === null) return null;
+  #endAtOnce(task: Waiter, settlement: Settlement): Started<HttpResponse> {
     this.#settlement = null;
-    if ("error" in settlement) throw settlement.error;
-    return task.complete(this, settlement.response);
+    return "error" in settlement ? task.fail(this, settlement.error) : task.complete(this, settlement.response);
   }
 
   #firstHop(): Hop {
@@ -195,6 +191,7 @@ export class RequestWait extends Wait<HttpResponse> implements TransferOwner {
       const { maxBodyBytes = this.#context.maxBodyBytes ?? DEFAULT_MAX_BODY_BYTES } = this.#options;
       const origin = {
         loop: this.#context.loop,
+        holdings: this.#context.holdings,
         startedAt: this.#startedAt,
         redirects: this.#redirects,
         earlier: this.#earlier,

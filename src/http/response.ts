@@ -4,17 +4,14 @@
  * A response holds its connection until its body has ended. Small bodies (128 KiB) end by themselves; for larger ones
  * somebody has to read, `discard()` or `close()`, or the scope that asked has to end (see `holdings.ts`). One that was
  * simply forgotten is closed when the garbage collector finds it.
- *
- * Reading may be cancelled and tried again: what has arrived stays in the buffer.
  */
-import { UsageError } from "../core/index.ts";
 import type { Coroutine, Operation } from "../core/index.ts";
-import { Wait, type LoopPort, type Started, type Waiter } from "../lowlevel.ts";
-import { Drain } from "./drain.ts";
-import { DecodeError, describeRequest, type Redirect, type RequestSubject } from "./errors.ts";
+import type { LoopPort } from "../lowlevel.ts";
+import { DecodeError } from "./errors.ts";
+import type { Redirect } from "./errors.ts";
 import { ResponseHeaders } from "./headers.ts";
 import type { Holdings } from "./holdings.ts";
-import type { BodyReader, IncomingBody } from "./incoming.ts";
+import { ResponseBody } from "./reading.ts";
 import type { Transfer } from "./transfer.ts";
 
 /** Where the time went, in milliseconds. With redirects, the phases are the sums over all requests. */
@@ -34,6 +31,7 @@ export interface HttpTimings {
 /** What came before the transfer that brought the response. @internal */
 export interface ResponseOrigin {
   readonly loop: LoopPort;
+  readonly holdings: Holdings;
   /** When the request was made, on the loop's clock. */
   readonly startedAt: number;
   readonly redirects: readonly Redirect[];
@@ -41,8 +39,6 @@ export interface ResponseOrigin {
   /** Limit of text, json and bytes. */
   readonly maxBodyBytes: number;
 }
-
-type BodyUse = "unread" | "read in chunks" | "read as a whole" | "discarded" | "closed";
 
 export class HttpResponse {
   readonly status: number;
@@ -53,10 +49,9 @@ export class HttpResponse {
   /** The way there, oldest first. */
   readonly redirects: readonly Redirect[];
   readonly #transfer: Transfer;
-  readonly #body: IncomingBody;
   readonly #origin: ResponseOrigin;
+  readonly #body: ResponseBody;
   #headers: ResponseHeaders | null = null;
-  #use: BodyUse = "unread";
 
   /** @internal */
   constructor(transfer: Transfer, origin: ResponseOrigin) {
@@ -65,14 +60,13 @@ export class HttpResponse {
     this.url = transfer.subject.url;
     this.redirects = origin.redirects;
     this.#transfer = transfer;
-    this.#body = transfer.incoming!;
     this.#origin = origin;
-    transfer.facade = this;
+    this.#body = new ResponseBody(transfer, origin.loop, origin.holdings);
   }
 
   /** Called in the step that gets the response. @internal */
-  adoptBy(holdings: Holdings): void {
-    if (this.#transfer.phase !== "ended") holdings.adopt(this.#transfer);
+  adopt(): void {
+    this.#body.adopt();
   }
 
   /** Whether the status is 200 to 299. */
@@ -104,10 +98,13 @@ export class HttpResponse {
 
   /**
    * Reads the whole body as text, by the charset of its content type (default UTF-8; a byte order mark is dropped).
+   *
+   * What goes for all ways to read: cancelling keeps what has arrived, so the read can be repeated, unless the scope that
+   * asked for the response is cancelled; then the connection is closed at once.
    * @throws {BodyTooLarge} {DecodeError} and the errors of the connection.
    */
   *text(): Coroutine<string> {
-    return this.#decode(yield* this.#collect());
+    return this.#decode(yield* this.#body.collect(this.#origin.maxBodyBytes));
   }
 
   /**
@@ -115,11 +112,11 @@ export class HttpResponse {
    * @throws {BodyTooLarge} {DecodeError} and the errors of the connection.
    */
   *json<T = unknown>(): Coroutine<T> {
-    const text = this.#decode(yield* this.#collect());
+    const text = this.#decode(yield* this.#body.collect(this.#origin.maxBodyBytes));
     try {
       return JSON.parse(text) as T;
     } catch (cause) {
-      throw new DecodeError(this.#subject, "the response body is not JSON", cause);
+      throw new DecodeError(this.#transfer.subject, "the response body is not JSON", cause);
     }
   }
 
@@ -128,17 +125,17 @@ export class HttpResponse {
    * @throws {BodyTooLarge} and the errors of the connection.
    */
   *bytes(): Coroutine<Uint8Array> {
-    return join(yield* this.#collect());
+    return join(yield* this.#body.collect(this.#origin.maxBodyBytes));
   }
 
   /**
    * The next piece of the body, as it came from the network; `undefined` at the end. The connection is held back while
-   * nobody reads. Cancelling takes nothing.
+   * nobody reads. An error comes after the pieces that came before it. Cancelling takes nothing.
    * @example
    * for (let chunk = yield* response.chunk(); chunk !== undefined; chunk = yield* response.chunk()) hash.update(chunk);
    */
   chunk(): Operation<Uint8Array | undefined> {
-    return new ChunkWait(this.#subject, this.#body, this);
+    return this.#body.chunk();
   }
 
   /**
@@ -146,50 +143,22 @@ export class HttpResponse {
    * response holds no connection any more.
    */
   discard(): Operation<void> {
-    this.#use = "discarded";
-    return new DiscardWait(this.#subject, this.#transfer, this.#origin.loop);
+    return this.#body.discard();
   }
 
   /** Gives up the rest of the body at once: closes the connection unless the body has ended. */
   close(): void {
-    this.#use = "closed";
-    this.#transfer.cancel();
-    this.#body.drop();
+    this.#body.close();
   }
 
-  /** For `use(session.get(url))`: the connection is closed at the end of the scope unless the body has ended. */
+  /** For `use(session.get(url))`: closes the connection at the end of the scope unless the body has ended. */
   [Symbol.dispose](): void {
-    this.close();
+    this.#body.close();
   }
 
   /** For promise code: `for await (const chunk of response)`. Leaving the loop early closes the connection. */
   [Symbol.asyncIterator](): AsyncIterableIterator<Uint8Array> {
-    this.beginChunks();
-    return new ChunkIterator(this.#subject, this.#body, this);
-  }
-
-  get #subject(): RequestSubject {
-    return this.#transfer.subject;
-  }
-
-  *#collect(): Coroutine<readonly Uint8Array[]> {
-    if (this.#use !== "unread") throw this.#usedError();
-    const chunks = yield* new CollectWait(this.#subject, this.#body, this.#origin.maxBodyBytes);
-    this.#use = "read as a whole";
-    return chunks;
-  }
-
-  /** @internal */
-  beginChunks(): void {
-    if (this.#use !== "unread" && this.#use !== "read in chunks") throw this.#usedError();
-    this.#use = "read in chunks";
-  }
-
-  #usedError(): UsageError {
-    return new UsageError(
-      `the body of ${describeRequest(this.#subject)} was ${this.#use} already; read it once, in one way, and keep the result`,
-      "BODY_USED",
-    );
+    return this.#body.iterate();
   }
 
   #decode(chunks: readonly Uint8Array[]): string {
@@ -199,11 +168,8 @@ export class HttpResponse {
     try {
       return new TextDecoder(charset).decode(bytes);
     } catch (cause) {
-      throw new DecodeError(
-        this.#subject,
-        `the response has the unknown charset ${JSON.stringify(charset)}; use bytes()`,
-        cause,
-      );
+      const problem = `the response has the unknown charset ${JSON.stringify(charset)}; read it with bytes()`;
+      throw new DecodeError(this.#transfer.subject, problem, cause);
     }
   }
 }
@@ -226,189 +192,4 @@ function join(chunks: readonly Uint8Array[]): Uint8Array {
     offset += chunk.byteLength;
   }
   return whole;
-}
-
-function busyError(subject: RequestSubject): UsageError {
-  return new UsageError(
-    `the body of ${describeRequest(subject)} is being read by another task; one reader at a time`,
-    "BODY_BUSY",
-  );
-}
-
-abstract class BodyWait<T> extends Wait<T> implements BodyReader {
-  protected readonly subject: RequestSubject;
-  protected readonly body: IncomingBody;
-  protected waiter: Waiter | null = null;
-
-  constructor(subject: RequestSubject, body: IncomingBody) {
-    super();
-    this.subject = subject;
-    this.body = body;
-  }
-
-  get reason(): string {
-    return `${describeRequest(this.subject)}, body`;
-  }
-
-  /** Tasks may wait here while the transfer itself tells the loop that something outside is pending. */
-  protected parkAsReader(task: Waiter): Started<never> {
-    if (this.body.reader !== null) throw busyError(this.subject);
-    this.body.reader = this;
-    this.waiter = task;
-    return task.park(this);
-  }
-
-  protected leave(): Waiter {
-    const waiter = this.waiter!;
-    this.body.reader = null;
-    this.waiter = null;
-    return waiter;
-  }
-
-  withdraw(): boolean {
-    this.leave();
-    return true;
-  }
-
-  abstract bodyChanged(): void;
-}
-
-class ChunkWait extends BodyWait<Uint8Array | undefined> {
-  // Keeps the response from being taken for forgotten while somebody waits for its next piece.
-  readonly response: HttpResponse;
-
-  constructor(subject: RequestSubject, body: IncomingBody, response: HttpResponse) {
-    super(subject, body);
-    this.response = response;
-  }
-
-  protected start(task: Waiter): Started<Uint8Array | undefined> {
-    this.response.beginChunks();
-    const chunk = this.body.take();
-    if (chunk !== undefined || this.body.state === "ended") return task.complete(this, chunk);
-    if (this.body.state === "failed") throw this.body.error;
-    return this.parkAsReader(task);
-  }
-
-  bodyChanged(): void {
-    const chunk = this.body.take();
-    if (chunk !== undefined || this.body.state === "ended") this.leave().wake(this, chunk);
-    else if (this.body.state === "failed") this.leave().wakeError(this, this.body.error);
-  }
-}
-
-class CollectWait extends BodyWait<readonly Uint8Array[]> {
-  readonly #limitBytes: number;
-
-  constructor(subject: RequestSubject, body: IncomingBody, limitBytes: number) {
-    super(subject, body);
-    this.#limitBytes = limitBytes;
-  }
-
-  protected start(task: Waiter): Started<readonly Uint8Array[]> {
-    if (this.body.reader !== null) throw busyError(this.subject);
-    this.body.collect(this.#limitBytes);
-    if (this.body.state === "failed") throw this.body.error;
-    if (this.body.state === "ended") return task.complete(this, this.body.takeAll());
-    return this.parkAsReader(task);
-  }
-
-  override withdraw(): boolean {
-    this.leave();
-    this.body.stopCollecting();
-    return true;
-  }
-
-  bodyChanged(): void {
-    if (this.body.state === "open") return;
-    const waiter = this.leave();
-    if (this.body.state === "ended") waiter.wake(this, this.body.takeAll());
-    else waiter.wakeError(this, this.body.error);
-  }
-}
-
-class DiscardWait extends Wait<void> {
-  readonly #subject: RequestSubject;
-  readonly #transfer: Transfer;
-  readonly #loop: LoopPort;
-  #drain: Drain | null = null;
-
-  constructor(subject: RequestSubject, transfer: Transfer, loop: LoopPort) {
-    super();
-    this.#subject = subject;
-    this.#transfer = transfer;
-    this.#loop = loop;
-  }
-
-  get reason(): string {
-    return `${describeRequest(this.#subject)}, body to discard`;
-  }
-
-  protected start(task: Waiter): Started<void> {
-    const body = this.#transfer.incoming!;
-    if (body.reader !== null) throw busyError(this.#subject);
-    let isOver = false;
-    this.#drain = new Drain(this.#loop, this.#transfer, 0, () => {
-      isOver = true;
-      task.wake(this, undefined);
-    });
-    this.#drain.begin();
-    return isOver ? task.complete(this, undefined) : task.park(this);
-  }
-
-  /** Whoever has no time to drain closes. */
-  withdraw(): boolean {
-    this.#drain?.stop();
-    this.#transfer.cancel();
-    return true;
-  }
-}
-
-type ChunkResult = IteratorResult<Uint8Array, undefined>;
-
-/** Reads for promise code. */
-class ChunkIterator implements AsyncIterableIterator<Uint8Array>, BodyReader {
-  readonly #subject: RequestSubject;
-  readonly #body: IncomingBody;
-  readonly #response: HttpResponse;
-  #pending: { readonly resolve: (result: ChunkResult) => void; readonly reject: (error: unknown) => void } | null =
-    null;
-
-  constructor(subject: RequestSubject, body: IncomingBody, response: HttpResponse) {
-    this.#subject = subject;
-    this.#body = body;
-    this.#response = response;
-  }
-
-  [Symbol.asyncIterator](): this {
-    return this;
-  }
-
-  async next(): Promise<ChunkResult> {
-    const chunk = this.#body.take();
-    if (chunk !== undefined) return { done: false, value: chunk };
-    if (this.#body.state === "ended") return { done: true, value: undefined };
-    if (this.#body.state === "failed") throw this.#body.error;
-    if (this.#body.reader !== null) throw busyError(this.#subject);
-    this.#body.reader = this;
-    return await new Promise<ChunkResult>((resolve, reject) => {
-      this.#pending = { resolve, reject };
-    });
-  }
-
-  async return(): Promise<ChunkResult> {
-    this.#response.close();
-    return { done: true, value: undefined };
-  }
-
-  bodyChanged(): void {
-    const pending = this.#pending!;
-    const chunk = this.#body.take();
-    if (chunk === undefined && this.#body.state === "open") return;
-    this.#pending = null;
-    this.#body.reader = null;
-    if (chunk !== undefined) pending.resolve({ done: false, value: chunk });
-    else if (this.#body.state === "ended") pending.resolve({ done: true, value: undefined });
-    else pending.reject(this.#body.error);
-  }
 }

@@ -7,14 +7,17 @@
 import { currentScope, defer, EventLoop, UsageError, until } from "../core/index.ts";
 import type { Coroutine, Operation } from "../core/index.ts";
 import type { HttpTimeouts } from "./errors.ts";
-import { type HeadersInit, mergeHeaders, type OutgoingHeaders } from "./headers.ts";
+import { mergeHeaders } from "./headers.ts";
+import type { HeadersInit, OutgoingHeaders } from "./headers.ts";
 import { Holdings } from "./holdings.ts";
 import { ConnectionPool } from "./pool.ts";
-import { type RequestOptions, RequestWait, type SessionContext } from "./request.ts";
+import { RequestWait } from "./request.ts";
+import type { RequestOptions, SessionContext } from "./request.ts";
 import type { HttpResponse } from "./response.ts";
 import { parseBaseUrl } from "./target.ts";
 import { checkTimeouts, DEFAULT_TIMEOUTS } from "./timeouts.ts";
-import { checkUndici, importUndici, type UndiciModule } from "./undici.ts";
+import { checkUndici, importUndici } from "./undici.ts";
+import type { UndiciModule } from "./undici.ts";
 
 export interface SessionOptions {
   /** What relative URLs are relative to. Ends in "/". */
@@ -154,9 +157,10 @@ function makeContext(options: SessionOptions, undici: UndiciModule): SessionCont
   if (options.maxBodyBytes !== undefined) checkCount("maxBodyBytes", options.maxBodyBytes, 0);
   const base = baseUrl === undefined ? undefined : parseBaseUrl(baseUrl);
   const subject = { method: "GET", url: base?.href ?? "" };
+  const loop = EventLoop.current();
   return {
-    loop: EventLoop.current(),
-    pool: new ConnectionPool(undici, options.tls, limit, limitPerHost),
+    loop,
+    pool: new ConnectionPool(loop, undici, options.tls, limit, limitPerHost),
     holdings: new Holdings(currentScope()),
     sessionName: options.name ?? "http",
     base,

@@ -18,25 +18,26 @@
  */
 import type { LoopPort, Runnable, Timer } from "../lowlevel.ts";
 import {
-  type HttpPhase,
   HttpTimeoutError,
-  type HttpTimeouts,
   InvalidRequestError,
   ConnectError,
   PHASE_OPTIONS,
   ProtocolError,
-  type RequestSubject,
   ResponseClosedError,
   SessionClosedError,
 } from "./errors.ts";
+import type { HttpPhase, HttpTimeouts, RequestSubject } from "./errors.ts";
 import type { OutgoingHeaders } from "./headers.ts";
-import type { Holding } from "./holdings.ts";
-import { type BodyFlow, IncomingBody } from "./incoming.ts";
+import type { Holder, Holding } from "./holdings.ts";
+import { IncomingBody } from "./incoming.ts";
+import type { BodyFlow } from "./incoming.ts";
 import type { Place } from "./line.ts";
-import { type OutgoingBody, OutgoingStream, type StreamObserver } from "./outgoing.ts";
+import { OutgoingStream } from "./outgoing.ts";
+import type { OutgoingBody, StreamObserver } from "./outgoing.ts";
 import type { Connection, ConnectionPool, Host, Lessee } from "./pool.ts";
 import type { Target } from "./target.ts";
-import { classifyError, type ExchangeController, type UndiciHeaders } from "./undici.ts";
+import { classifyError } from "./undici.ts";
+import type { ExchangeController, UndiciHeaders } from "./undici.ts";
 
 export type TransferPhase = "queued" | "connecting" | "headers" | "body" | "ended";
 
@@ -97,7 +98,7 @@ export class Transfer implements Lessee, Timer, BodyFlow, StreamObserver, Holdin
   bodyMs = 0;
   /** The response, while the transfer goes on by itself. */
   facade: object | null = null;
-  heldBy: Set<Holding> | null = null;
+  heldBy: Holder | null = null;
 
   // Place
   readonly host: Host;
@@ -210,6 +211,7 @@ export class Transfer implements Lessee, Timer, BodyFlow, StreamObserver, Holdin
     this.#context.pool.giveBack(connection);
     this.incoming!.ended();
     this.#leave();
+    this.#context.pool.line.admit();
   }
 
   onResponseError(_controller: ExchangeController | null, error: Error): void {
@@ -248,6 +250,7 @@ export class Transfer implements Lessee, Timer, BodyFlow, StreamObserver, Holdin
     if (incoming === null) this.#owner.transferFailed(this, error);
     else incoming.failed(error);
     this.#leave();
+    this.#context.pool.admitSoon();
   }
 
   /** Ends it because nobody wants it any more. Who reads the body all the same is told. */
@@ -257,6 +260,7 @@ export class Transfer implements Lessee, Timer, BodyFlow, StreamObserver, Holdin
     this.#abandon();
     incoming?.failed(new ResponseClosedError(this.subject));
     this.#leave();
+    this.#context.pool.admitSoon();
   }
 
   #abandon(): void {
@@ -274,13 +278,13 @@ export class Transfer implements Lessee, Timer, BodyFlow, StreamObserver, Holdin
     this.#disarm();
     this.#connection = null;
     this.facade = null;
-    this.heldBy?.delete(this);
+    this.heldBy?.holdings.delete(this);
     this.heldBy = null;
     this.#stream?.close();
     this.#release();
   }
 
-  /** Last, because it lets others in: a redirect that gets in line again has done so by now. */
+  /** Last, because others may come in then: a redirect that gets in line again has done so by now. */
   #leave(): void {
     const { pool } = this.#context;
     pool.line.leave(this);

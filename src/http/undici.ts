@@ -6,7 +6,7 @@
  *
  * One `Client` is one connection. The session keeps its clients itself instead of using `Agent` or `Pool`, because
  * - a Pool takes a client for busy until one turn of the host's loop after its response, and opens another connection
- *   for the next request meanwhile: with the session's limit at 7 a server saw up to 14;
+ *   for the next request meanwhile: with 7 requests at a time a server saw 11 connections;
  * - a request that waits for a connection to be made has no controller yet, and can be cancelled only by whoever knows
  *   which socket that is. With a client of its own it is known.
  * All timers of undici for connecting, headers and bodies are off; the loop's own replace them. What is left is the
