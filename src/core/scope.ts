@@ -235,7 +235,9 @@ export class Scope implements TaskScope {
     const readiness = new Future<{ readonly value: unknown } | null>({ name: `task "${fn.name}" to be ready` });
     const starting = (this.#starting ??= new Set());
     let task: Task<unknown> | undefined = undefined;
+    let isReady = false;
     const ready = (value?: unknown): void => {
+      isReady = true;
       if (task !== undefined) starting.delete(task); // from here on its failure is the scope's
       readiness.tryResolve({ value });
     };
@@ -246,10 +248,9 @@ export class Scope implements TaskScope {
       const arrived = yield* readiness;
       if (arrived !== null) return arrived.value as never;
     } catch (error) {
-      const isStarting = starting.has(task);
       yield* shieldedEnd(task.cancel("its start was cancelled"));
       const outcome = task.outcome!;
-      throw isStarting && outcome.status === "failed" ? outcome.error : error;
+      throw !isReady && outcome.status === "failed" ? outcome.error : error; // later ones are the scope's
     } finally {
       starting.delete(task);
     }

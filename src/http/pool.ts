@@ -40,6 +40,8 @@ export class Connection {
   lessee: Lessee | null = null;
   /** How many requests its present socket has served. */
   served = 0;
+  /** Grows with each one that is given back: the lowest has been idle longest. */
+  givenBack = 0;
   /** Why the last attempt to connect failed. */
   connectError: unknown = null;
   #connecting: ConnectionSocket | null = null;
@@ -111,8 +113,8 @@ export class ConnectionPool {
   readonly #hosts: Map<string, Host> = new Map();
   /** All that are not closed yet. */
   readonly #connections: Set<Connection> = new Set();
-  /** Longest idle first. */
-  readonly #idle: Set<Connection> = new Set();
+  #idle = 0;
+  #givenBack = 0;
   /** Being closed. */
   readonly #closing: Set<Promise<void>> = new Set();
   readonly #admission: Runnable = { run: () => this.#admitNow() };
@@ -148,6 +150,9 @@ export class ConnectionPool {
     };
   }
 
+  /** The origin of a host that is known, as it was resolved. */
+  readonly canonicalOrigin = (origin: string): string | undefined => this.#hosts.get(origin)?.origin;
+
   hostOf(origin: string): Host {
     let host = this.#hosts.get(origin);
     if (host === undefined) {
@@ -180,7 +185,7 @@ export class ConnectionPool {
   lease(lessee: Lessee, host: Host): Connection {
     const idle = host.idle.pop();
     if (idle === undefined) return this.leaseNew(lessee, host);
-    this.#idle.delete(idle);
+    this.#idle--;
     idle.lessee = lessee;
     host.leased++;
     return idle;
@@ -201,8 +206,9 @@ export class ConnectionPool {
     connection.served++;
     connection.host.leased--;
     if (this.#isClosed) return this.discard(connection);
+    connection.givenBack = ++this.#givenBack;
     connection.host.idle.push(connection);
-    this.#idle.add(connection);
+    this.#idle++;
   }
 
   /** Closes a connection, leased or idle. */
@@ -212,16 +218,25 @@ export class ConnectionPool {
     if (connection.lessee !== null) {
       connection.lessee = null;
       host.leased--;
-    } else if (this.#idle.delete(connection)) {
-      host.idle.splice(host.idle.indexOf(connection), 1);
+    } else {
+      const index = host.idle.indexOf(connection);
+      if (index !== -1) {
+        host.idle.splice(index, 1);
+        this.#idle--;
+      }
     }
     const closing = connection.close().then(() => void this.#closing.delete(closing));
     this.#closing.add(closing);
     this.forget(host);
   }
 
+  /** Looks through all, which is nothing against the new connection that it makes room for. */
   #closeLongestIdle(): void {
-    for (const connection of this.#idle) return this.discard(connection);
+    let longest: Connection | null = null;
+    for (const connection of this.#connections) {
+      if (connection.lessee === null && (longest === null || connection.givenBack < longest.givenBack)) longest = connection;
+    }
+    if (longest !== null) this.discard(longest);
   }
 
   /** Ends every transfer and closes every connection; resolves when the last socket is gone. May be called again. */

@@ -39,17 +39,48 @@ export function parseBaseUrl(base: string | URL): URL {
   return url;
 }
 
+/**
+ * @param canonical Gives back an origin that was resolved before, or `undefined`. It allows a short cut: parsing a URL costs
+ * 2 µs, which is a twentieth of a whole request on loopback.
+ * @throws {InvalidUrlError}
+ */
 export function resolveTarget(
   method: string,
   url: string | URL,
   base: URL | undefined,
   query: Query | undefined,
+  canonical?: (origin: string) => string | undefined,
 ): Target {
-  // A string is the rule. A URL object may be changed by its owner later, so it is never kept.
+  if (typeof url === "string" && query === undefined && canonical !== undefined) {
+    const target = plainTarget(url, base, canonical);
+    if (target !== null) return target;
+  }
+  // A URL object may be changed by its owner later, so it is never kept.
   const parsed = parse(method, typeof url === "string" ? url : String(url), base);
   if (query !== undefined) appendQuery(parsed, query);
   return toTarget(method, parsed);
 }
+
+// Path and query that URL parsing leaves as they are: nothing to escape, no fragment, no segment "." or "..".
+const PLAIN = /^(?:\/(?!\.|%2e)[\w\-.~!$&()*+,;=:@%]*)+(?:\?[\w\-.~!$&()*+,;=:@%/?]*)?$/i;
+
+function plainTarget(
+  url: string,
+  base: URL | undefined,
+  canonical: (origin: string) => string | undefined,
+): Target | null {
+  const isAbsolute = url.charCodeAt(0) !== SLASH;
+  if (!isAbsolute && (base === undefined || url.charCodeAt(1) === SLASH)) return null;
+  const pathAt = isAbsolute ? url.indexOf("/", "https://".length) : 0;
+  if (pathAt === -1) return null;
+  const origin = canonical(isAbsolute ? url.slice(0, pathAt) : base!.origin);
+  if (origin === undefined) return null;
+  const path = isAbsolute ? url.slice(pathAt) : url;
+  if (!PLAIN.test(path)) return null;
+  return { url: isAbsolute ? url : origin + url, origin, path, authorization: undefined };
+}
+
+const SLASH = 47;
 
 function parse(method: string, url: string, base: URL | undefined): URL {
   let parsed: URL;
@@ -87,7 +118,7 @@ function toTarget(method: string, url: URL): Target {
     url.username = "";
     url.password = "";
   }
-  if (url.hash !== "") url.hash = "";
+  url.hash = ""; // also when it is only the sign
   const { href, origin } = url;
   return { url: href, origin, path: href.slice(origin.length), authorization };
 }

@@ -140,14 +140,14 @@ describe("an AbortSignal", () => {
     let listeners = 0;
     const { signal } = controller;
     const { addEventListener, removeEventListener } = signal;
-    signal.addEventListener = function (...args: Parameters<typeof addEventListener>) {
+    signal.addEventListener = (...args: Parameters<typeof addEventListener>) => {
       listeners++;
-      addEventListener.apply(this, args);
-    } as typeof addEventListener;
-    signal.removeEventListener = function (...args: Parameters<typeof removeEventListener>) {
+      addEventListener.apply(signal, args);
+    };
+    signal.removeEventListener = (...args: Parameters<typeof removeEventListener>) => {
       listeners--;
-      removeEventListener.apply(this, args);
-    } as typeof removeEventListener;
+      removeEventListener.apply(signal, args);
+    };
     await run(() => sleep(1), { signal });
     await run(
       function* () {
