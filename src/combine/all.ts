@@ -43,9 +43,9 @@ function* runList(scope: Scope, bodies: readonly Body<unknown>[]): Coroutine<unk
 
 function* runRecord(scope: Scope, bodies: Readonly<Record<string, Body<unknown>>>): Coroutine<Record<string, unknown>> {
   const tasks = Object.entries(bodies).map(([key, body]) => [key, launch(scope, body, `all.${key}`)] as const);
-  const results: Record<string, unknown> = {};
-  for (const [key, task] of tasks) results[key] = yield* task;
-  return results;
+  const entries: [string, unknown][] = [];
+  for (const [key, task] of tasks) entries.push([key, yield* task]);
+  return Object.fromEntries(entries); // keeps every key, "__proto__" too
 }
 
 function launch(scope: Scope, body: Body<unknown>, label: string): Task<unknown> {

@@ -1,5 +1,6 @@
 import { Future, Scope, toOperation, UsageError } from "../core/index.ts";
 import type { Body, Coroutine } from "../core/index.ts";
+import type { Results } from "./all.ts";
 
 /**
  * Runs the operations at the same time and gives the result of the first one that ends; a failure wins too and is thrown.
@@ -13,7 +14,7 @@ import type { Body, Coroutine } from "../core/index.ts";
  */
 export function* race<const Bodies extends readonly Body<unknown>[]>(
   bodies: Bodies,
-): Coroutine<Bodies[number] extends Body<infer T> ? T : never> {
+): Coroutine<Results<Bodies>[number]> {
   if (bodies.length === 0) throw new UsageError("race() of nothing would wait for ever; pass at least one operation");
   const scope = Scope.enter({ name: "race" });
   return (yield* scope.run(runRace(scope, bodies))) as never;

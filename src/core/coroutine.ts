@@ -86,7 +86,11 @@ function withCallers(error: unknown, below: (...args: never[]) => unknown): unkn
   // The lines of the driver at the end say nothing about the program: the callers take their place.
   const head = error.stack.split("\n");
   const cut = head.findIndex((line) => line.includes("Task.run "));
-  error.stack = [...(cut === -1 ? head : head.slice(0, cut)), ...added].join("\n");
+  try {
+    error.stack = [...(cut === -1 ? head : head.slice(0, cut)), ...added].join("\n");
+  } catch {
+    // Frozen, or with a stack that cannot be written: it goes on as it is.
+  }
   return error;
 }
 

@@ -242,6 +242,7 @@ export class EventLoop implements TaskLoop {
   /** Says that something outside the loop is pending, until the returned function is called: then it is not deadlocked. */
   hold(): () => void {
     this.outside++;
+    this.#wake(); // a host with a virtual clock has to hear of it
     let held = true;
     return () => {
       if (held) this.outside--;

@@ -24,6 +24,8 @@ export function until<T>(promise: PromiseLike<T> | ((signal: AbortSignal) => Pro
 class PromiseWait<T> extends Wait<T> {
   readonly #source: PromiseLike<T> | ((signal: AbortSignal) => PromiseLike<T>);
   #controller: AbortController | null = null;
+  /** Whose end counts: the operation may be used again while an earlier promise is still pending. */
+  #awaited: PromiseLike<T> | null = null;
 
   constructor(source: PromiseLike<T> | ((signal: AbortSignal) => PromiseLike<T>)) {
     super();
@@ -46,12 +48,16 @@ class PromiseWait<T> extends Wait<T> {
       throw new UsageError(`until() takes a promise or a function that returns one, got ${describeValue(promise)}`);
     }
     // Before parking: a `then` of somebody else's may throw. It never calls back in the same step; should it, nothing waits yet.
-    const parked = (): boolean => task.wait === (this as Wait<unknown>);
+    this.#awaited = promise;
+    const parked = (): boolean => task.wait === (this as Wait<unknown>) && this.#awaited === promise;
     let early: (() => void) | null = null;
+    const settle = (end: () => void): void => {
+      if (parked()) end();
+      else if (task.wait === null) early = end;
+    };
     promise.then(
-      (value) => void (parked() ? task.wake(this, value) : (early = () => void task.wake(this, value))),
-      (error: unknown) =>
-        void (parked() ? task.wakeError(this, error) : (early = () => void task.wakeError(this, error))),
+      (value) => settle(() => void task.wake(this, value)),
+      (error: unknown) => settle(() => void task.wakeError(this, error)),
     );
     const started = task.park(this);
     if (early !== null) (early as () => void)();

@@ -412,10 +412,7 @@ export class Task<T> implements Waiter, Runnable, TaskView, Operation<T>, Promis
     this.setInterrupted(cancelled !== null);
     if (cancelled === null || this.stage !== WAITING) return;
     const wait = this.wait!;
-    this.flags |= WITHDRAWING; // an operation that aborts something may hear of it at once
-    const isWithdrawn = wait.withdraw(this, cancelled);
-    this.flags &= ~WITHDRAWING;
-    if (isWithdrawn) this.wakeError(wait, this.deliver());
+    if (this.withdraw(wait, cancelled)) this.wakeError(wait, this.deliver());
   }
 
   /** @internal */
@@ -426,6 +423,19 @@ export class Task<T> implements Waiter, Runnable, TaskView, Operation<T>, Promis
     frame.below = rare.frame;
     rare.frame = frame;
     this.top = frame.callee;
+  }
+
+  private withdraw(wait: Wait<unknown>, cancelled: Cancelled): boolean {
+    this.flags |= WITHDRAWING; // an operation that aborts something may hear of it at once
+    try {
+      return wait.withdraw(this, cancelled);
+    } catch (error) {
+      const message = `"${wait.reason}" threw while it was withdrawn from task "${this.name}":`;
+      this.loop.report({ kind: "lost-error", message, error });
+      return true; // the others have to be told too; this task goes on as if it had worked
+    } finally {
+      this.flags &= ~WITHDRAWING;
+    }
   }
 
   private become(next: Stage): void {
@@ -523,6 +533,7 @@ export class Task<T> implements Waiter, Runnable, TaskView, Operation<T>, Promis
   }
 
   private settle(): void {
+    running.task = null; // what hears of it does not run as this task
     this.become(SETTLED);
     if ((this.flags & FAILING) !== 0 && this.value instanceof Cancelled) {
       if (isAround(this.value.scope, this)) this.flags |= WAS_CANCELLED;

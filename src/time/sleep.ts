@@ -1,4 +1,4 @@
-import { sharedWait, UsageError, Wait, yieldNow } from "../core/index.ts";
+import { describeValue, sharedWait, UsageError, Wait, yieldNow } from "../core/index.ts";
 import type { Operation, Started, Timer, Waiter } from "../core/index.ts";
 
 /**
@@ -10,12 +10,10 @@ import type { Operation, Started, Timer, Waiter } from "../core/index.ts";
  * yield* sleep(100);
  */
 export function sleep(ms: number): Operation<void> {
-  if (!(ms > 0)) {
-    if (typeof ms !== "number" || Number.isNaN(ms)) {
-      throw new UsageError(`sleep takes a number of milliseconds, got ${String(ms)}`);
-    }
-    return yieldNow();
+  if (typeof ms !== "number" || Number.isNaN(ms)) {
+    throw new UsageError(`sleep takes a number of milliseconds, got ${describeValue(ms)}`);
   }
+  if (ms <= 0) return yieldNow();
   return new Sleep(ms);
 }
 

@@ -8,9 +8,10 @@ import { all, coroutine, EventLoop, formatFrame, Future, sleep, spawn, yieldNow 
 import type { Coroutine, Operation, StackFrame } from "fibril";
 import { WaitQueue } from "fibril/lowlevel";
 import { describe, expect, test } from "vitest";
+import type * as Program from "./await-stack-program.ts";
 import { simulated } from "./simulated.ts";
 
-const program = createRequire(import.meta.url)("./await-stack-program.ts") as typeof import("./await-stack-program.ts");
+const program = createRequire(import.meta.url)("./await-stack-program.ts") as typeof Program;
 const source = readFileSync(fileURLToPath(new URL("./await-stack-program.ts", import.meta.url)), "utf8").split("\n");
 
 /** The frames as `name: what stands at that line and column`. */
@@ -60,7 +61,10 @@ describe("the await stack", () => {
   });
 
   test("shows the line of a cleanup that waits", () => {
-    expect(spots(program.stackOf("cleaning"))).toEqual(["leaf: sleep(100); // at leaf", "cleaning: leaf(); // at cleaning"]);
+    expect(spots(program.stackOf("cleaning"))).toEqual([
+      "leaf: sleep(100); // at leaf",
+      "cleaning: leaf(); // at cleaning",
+    ]);
   });
 
   test("stays with the task that waits: the operands of all() have their own", () => {

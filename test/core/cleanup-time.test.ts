@@ -1,7 +1,7 @@
 /**
  * Cleanup may wait, for `cleanupMs`; after that nobody holds a cancellation up any longer.
  */
-import { all, Cancelled, currentScope, EventLoop, scope, sleep, spawn, suppressedErrors, timeout } from "fibril";
+import { all, Cancelled, currentScope, currentTask, EventLoop, scope, shield, sleep, spawn, suppressedErrors, timeout } from "fibril";
 import type { Coroutine } from "fibril";
 import { simulateSync } from "fibril/testing";
 import type { Simulation } from "fibril/testing";
@@ -12,17 +12,20 @@ import { now, simulated } from "./simulated.ts";
 function cancelledAt10<T>(cleanup: () => Coroutine<T>, cleanupMs?: number): Simulation<unknown> {
   return simulateSync(function* () {
     const task = EventLoop.current().spawn({ name: "worker" }, function* () {
-      yield* scope(function* (own) {
-        spawn(function* () {
-          yield* sleep(10);
-          own.cancel();
-        });
-        try {
-          yield* sleep(1e9);
-        } finally {
-          yield* cleanup();
-        }
-      }, cleanupMs === undefined ? {} : { cleanupMs });
+      yield* scope(
+        function* (own) {
+          spawn(function* () {
+            yield* sleep(10);
+            own.cancel();
+          });
+          try {
+            yield* sleep(1e9);
+          } finally {
+            yield* cleanup();
+          }
+        },
+        cleanupMs === undefined ? {} : { cleanupMs },
+      );
     });
     try {
       yield* task;
@@ -95,7 +98,9 @@ describe("cleanup that waits", () => {
         }
       });
       expect(valueOf(it)).toBe(5010);
-      expect(it.reports).toContainEqual(expect.objectContaining({ kind: "cleanup-overrun", message: expect.stringContaining('"worker"') as string }));
+      expect(it.reports).toContainEqual(
+        expect.objectContaining({ kind: "cleanup-overrun", message: expect.stringContaining('"worker"') as string }),
+      );
     }
   });
 
@@ -147,7 +152,7 @@ describe("a cancellation that is swallowed", () => {
   test("comes back when the time for cleanup is over, at every wait", () => {
     const log: number[] = [];
     const it = cancelledTask(function* () {
-      for (let swallowed = 0; swallowed < 4; ) {
+      for (let swallowed = 0; swallowed < 4;) {
         try {
           yield* sleep(2000);
           log.push(now());
@@ -307,6 +312,27 @@ describe("releases", () => {
     expect(Number(valueOf(it))).toBeLessThanOrEqual(5010);
   });
 
+  test("inside a shield have all the time: the cancellation outside does not reach them, before or after it begins", () => {
+    for (const cancelAtMs of [0, 10]) {
+      const log: string[] = [];
+      const it = cancelledTask(function* () {
+        if (cancelAtMs === 0) currentTask().cancel();
+        yield* shield(function* () {
+          yield* scope(function* (own) {
+            own.defer(function* () {
+              yield* sleep(20_000);
+              log.push(`released at ${now()}`);
+            });
+            yield* sleep(5);
+          });
+        });
+        yield* sleep(1);
+        log.push("not reached");
+      }, cancelAtMs);
+      expect([log, valueOf(it), it.reports]).toEqual([["released at 20005"], 20_005, []]);
+    }
+  });
+
   test("without any cancellation take as long as they like", () => {
     const at = simulated(function* () {
       yield* scope(function* (own) {
@@ -338,5 +364,7 @@ test("a scope that fails gives its tasks the time for cleanup too, and keeps the
   });
   expect(outcome).toEqual({ status: "failed", error });
   expect([suppressedErrors(error), elapsedMs]).toEqual([[], 21]);
-  expect(reports).toEqual([expect.objectContaining({ kind: "cleanup-overrun", message: expect.stringContaining('"slow"') as string })]);
+  expect(reports).toEqual([
+    expect.objectContaining({ kind: "cleanup-overrun", message: expect.stringContaining('"slow"') as string }),
+  ]);
 });

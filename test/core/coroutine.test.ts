@@ -213,6 +213,19 @@ describe("errors", () => {
     expect(stack!.startsWith("Error: with a stack\n")).toBe(true);
   });
 
+  const calling = coroutine(function* calling(fn: () => Operation<void>): Coroutine<void> {
+    yield* fn();
+  });
+
+  test("one whose stack cannot be written crosses frames as it is", () => {
+    const error = Object.defineProperty(new Error("fixed"), "stack", { value: "fixed", writable: false });
+    const thrower = coroutine(function* thrower(): Coroutine<never> {
+      yield* yieldNow();
+      throw error;
+    });
+    expect(failureOf(() => calling(thrower))).toBe(error);
+  });
+
   test("one that is thrown on by a hundred frames keeps a short stack", () => {
     const deep = coroutine(function* deep(n: number): Coroutine<void> {
       if (n === 0) throw new Error("deep");
@@ -241,8 +254,16 @@ describe("try and finally", () => {
       });
     }
     simulated(function* () {
-      yield* level("a", level("b", () => sleep(5)))();
-      const task = spawn(level("c", level("d", () => sleep(100))));
+      yield* level(
+        "a",
+        level("b", () => sleep(5)),
+      )();
+      const task = spawn(
+        level(
+          "c",
+          level("d", () => sleep(100)),
+        ),
+      );
       yield* sleep(3);
       try {
         task.cancel("enough");

@@ -1,7 +1,19 @@
 /**
  * Deadlines: inherited, nested, moved; and what shields let through.
  */
-import { Cancelled, currentScope, currentTask, moveOnAfter, scope, shield, sleep, spawn, timeout, TimeoutError, yieldNow } from "fibril";
+import {
+  Cancelled,
+  currentScope,
+  currentTask,
+  moveOnAfter,
+  scope,
+  shield,
+  sleep,
+  spawn,
+  timeout,
+  TimeoutError,
+  yieldNow,
+} from "fibril";
 import type { Coroutine, Scope } from "fibril";
 import { describe, expect, test } from "vitest";
 import { failureOf, now, simulated } from "./simulated.ts";
@@ -61,7 +73,13 @@ describe("the effective deadline", () => {
       );
       return log;
     });
-    expect(seen.toSorted()).toEqual(["0 ends at 10", "1 ends at 10", "TimeoutError 10 at 10", "effective 10", "effective 10"]);
+    expect(seen.toSorted()).toEqual([
+      "0 ends at 10",
+      "1 ends at 10",
+      "TimeoutError 10 at 10",
+      "effective 10",
+      "effective 10",
+    ]);
   });
 });
 
@@ -351,7 +369,12 @@ describe("a deadline that is moved", () => {
         }),
       );
     }
-    const times = [(it: Scope) => (it.deadline += 5), (it: Scope) => (it.deadline = 4), (it: Scope) => (it.deadline = 0), (it: Scope) => (it.deadline = Infinity)];
+    const times = [
+      (it: Scope) => (it.deadline += 5),
+      (it: Scope) => (it.deadline = 4),
+      (it: Scope) => (it.deadline = 0),
+      (it: Scope) => (it.deadline = Infinity),
+    ];
     const seen = times.map((move) => simulated(() => limited(move)));
     expect(seen).toEqual(["undefined at 15", "undefined at 4", "undefined at 2", "done at 52"]);
   });
@@ -406,5 +429,9 @@ test("the TimeoutError names what it was, and the limit", () => {
   }
   const error = failureOf(() => timeout(30, loadPage));
   expect(error).toBeInstanceOf(TimeoutError);
-  expect(error).toMatchObject({ code: "TIMEOUT", limitMs: 30, message: expect.stringMatching(/"loadPage".*30 ms/) as string });
+  expect(error).toMatchObject({
+    code: "TIMEOUT",
+    limitMs: 30,
+    message: expect.stringMatching(/"loadPage".*30 ms/) as string,
+  });
 });

@@ -3,12 +3,15 @@
  */
 import { all, DeadlockError, EventLoop, Future, run, scope, shield, sleep, spawn, until, yieldNow } from "fibril";
 import type { Coroutine, Operation, Task } from "fibril";
-import { systemClock, WaitQueue } from "fibril/lowlevel";
+import { WaitQueue } from "fibril/lowlevel";
 import { simulate } from "fibril/testing";
 import { describe, expect, test } from "vitest";
 
 /** What `run` rejects with. */
-async function failureOfRun(main: () => Operation<unknown>, options: Parameters<typeof simulate>[1] = {}): Promise<unknown> {
+async function failureOfRun(
+  main: () => Operation<unknown>,
+  options: Parameters<typeof simulate>[1] = {},
+): Promise<unknown> {
   return await simulate(main, options).then(
     (value) => {
       throw new Error(`it ended with ${String(value)}`);
@@ -49,9 +52,7 @@ describe("a deadlock is reported at once", () => {
     ["a wait inside a shield", () => shield(new Future())],
     ["a wait inside a shield inside a task", () => scope((own) => own.spawn(() => shield(new Future())))],
   ])("%s", async (_, main) => {
-    const began = systemClock.now();
     expect(await failureOfRun(main)).toBeInstanceOf(DeadlockError);
-    expect(systemClock.now() - began).toBeLessThan(1000);
   });
 
   test("the tasks that were stuck are cancelled: their cleanup runs", async () => {

@@ -97,7 +97,8 @@ describe("timers", () => {
   test("fire by deadline, and among equal deadlines in the order in which they were set", () => {
     const { loop, host } = handLoop();
     const log: string[] = [];
-    const set = (deadline: number, name: string): void => void loop.callAt(deadline, () => log.push(`${name}@${loop.now()}`));
+    const set = (deadline: number, name: string): void =>
+      void loop.callAt(deadline, () => log.push(`${name}@${loop.now()}`));
     set(5, "c");
     set(1, "a");
     set(5, "d");
@@ -245,7 +246,9 @@ describe("handles", () => {
     loop.callLater(1, () => log.push("later"));
     host.drain();
     expect(log).toEqual(["next", "later"]);
-    expect(reports).toEqual([{ kind: "callback-failed", message: expect.stringContaining("careless") as string, error }]);
+    expect(reports).toEqual([
+      { kind: "callback-failed", message: expect.stringContaining("careless") as string, error },
+    ]);
   });
 
   test("a reporter that throws is reported itself, and neither report is lost", () => {
@@ -352,7 +355,9 @@ describe("the current loop", () => {
     }
     host.drain();
     expect(log).toEqual(["a 1 at 0", "b 1 at 0", "a 1 at 2", "b 1 at 3"]);
-    expect(loops.map((it) => it.statistics())).toEqual(loops.map(() => ({ tasks: 0, ready: 0, timers: 0, outside: 0, tasksSpawned: 1 })));
+    expect(loops.map((it) => it.statistics())).toEqual(
+      loops.map(() => ({ tasks: 0, ready: 0, timers: 0, outside: 0, tasksSpawned: 1 })),
+    );
   });
 
   test("a loop may run to its end inside a step of another, and the outer step knows where it is", () => {
@@ -423,11 +428,47 @@ describe("tasks()", () => {
     loop.spawn(child);
     host.drain(() => loop.now() > 0);
     const snapshots = loop.tasks();
-    expect(snapshots.map(({ awaitStack: _, ...it }) => it)).toEqual([
-      { id: 1, name: "root", state: "waiting", waitingFor: "answer", scope: "loop", parentId: null, steps: 1, isCancelling: false },
-      { id: 2, name: "child", state: "waiting", waitingFor: "sleep 10 ms", scope: "loop", parentId: null, steps: 1, isCancelling: false },
-      { id: 3, name: "child", state: "waiting", waitingFor: "sleep 10 ms", scope: "outer", parentId: 1, steps: 1, isCancelling: false },
-      { id: 4, name: "grandchild", state: "waiting", waitingFor: "sleep 10 ms", scope: "inner", parentId: 1, steps: 1, isCancelling: false },
+    expect(snapshots).toMatchObject([
+      {
+        id: 1,
+        name: "root",
+        state: "waiting",
+        waitingFor: "answer",
+        scope: "loop",
+        parentId: null,
+        steps: 1,
+        isCancelling: false,
+      },
+      {
+        id: 2,
+        name: "child",
+        state: "waiting",
+        waitingFor: "sleep 10 ms",
+        scope: "loop",
+        parentId: null,
+        steps: 1,
+        isCancelling: false,
+      },
+      {
+        id: 3,
+        name: "child",
+        state: "waiting",
+        waitingFor: "sleep 10 ms",
+        scope: "outer",
+        parentId: 1,
+        steps: 1,
+        isCancelling: false,
+      },
+      {
+        id: 4,
+        name: "grandchild",
+        state: "waiting",
+        waitingFor: "sleep 10 ms",
+        scope: "inner",
+        parentId: 1,
+        steps: 1,
+        isCancelling: false,
+      },
     ]);
     expect(snapshots[2]!.awaitStack.map((it) => it.name)).toEqual(["child"]);
     expect(Object.isFrozen(snapshots[0])).toBe(true);

@@ -60,7 +60,10 @@ describe("a future", () => {
     expect([future.isSettled, future.tryResolve(2), future.tryReject(3)]).toEqual([true, false, false]);
     for (const again of [() => future.resolve(2), () => future.reject(3)]) {
       expect(thrownBy(again)).toBeInstanceOf(InvalidStateError);
-      expect(thrownBy(again)).toMatchObject({ code: "INVALID_STATE", message: expect.stringContaining('"answer"') as string });
+      expect(thrownBy(again)).toMatchObject({
+        code: "INVALID_STATE",
+        message: expect.stringContaining('"answer"') as string,
+      });
     }
     expect(simulated(() => future)).toBe(1);
     const rejected = new Future<number>();

@@ -132,6 +132,38 @@ describe("a pending wait", () => {
     expect([log, wait.withdrawals]).toEqual([["kept"], 1]);
   });
 
+  test("a withdraw that throws is reported, and the cancellation reaches everybody all the same", () => {
+    const error = new Error("cannot let go");
+    class Broken extends Counted {
+      override withdraw(): boolean {
+        throw error;
+      }
+    }
+    const log: string[] = [];
+    const { outcome, leaks, reports } = simulateSync(function* () {
+      try {
+        yield* scope(function* (own) {
+          own.spawn(() => new Broken());
+          own.spawn(function* () {
+            try {
+              yield* sleep(50);
+            } finally {
+              log.push(`sibling at ${now()}`);
+            }
+          });
+          yield* sleep(1);
+          own.cancel();
+          yield* sleep(50);
+        });
+      } catch {
+        // CancelledError.
+      }
+      return now();
+    });
+    expect({ outcome, leaks, log }).toEqual({ outcome: { status: "succeeded", value: 1 }, leaks: [], log: ["sibling at 1"] });
+    expect(reports.map((it) => it.error)).toEqual([error]);
+  });
+
   test("is not started at all when a cancellation is pending", () => {
     const wait = new Counted();
     simulated(function* () {
@@ -197,10 +229,13 @@ describe("what is no operation", () => {
   });
 
   test("the token of the shared suspension, yielded without a wait, is refused", () => {
-    const error = failureOf(function* () {
-      const token = yield* spawn(stealToken);
-      yield token as never;
-    }, { onReport: () => {} });
+    const error = failureOf(
+      function* () {
+        const token = yield* spawn(stealToken);
+        yield token as never;
+      },
+      { onReport: () => {} },
+    );
     expect(error).toMatchObject({ code: "FOREIGN_YIELD" });
   });
 
@@ -366,29 +401,32 @@ describe("waits by hand", () => {
   });
 
   test("throwing into a wait by hand withdraws it, so that the coroutine may clean up", () => {
-    const log = simulated(function* () {
-      const seen: unknown[] = [];
-      function* guarded(): Coroutine<void> {
-        try {
-          yield* sleep(100);
-        } catch (error) {
-          seen.push(error);
-          yield* sleep(1);
-          seen.push(now());
+    const log = simulated(
+      function* () {
+        const seen: unknown[] = [];
+        function* guarded(): Coroutine<void> {
+          try {
+            yield* sleep(100);
+          } catch (error) {
+            seen.push(error);
+            yield* sleep(1);
+            seen.push(now());
+          }
         }
-      }
-      function* impatient(): Coroutine<void> {
-        const inner = guarded();
-        inner.next();
-        let result: IteratorResult<Suspend, void> = inner.throw("enough");
-        while (result.done !== true) {
-          yield result.value;
-          result = inner.next();
+        function* impatient(): Coroutine<void> {
+          const inner = guarded();
+          inner.next();
+          let result: IteratorResult<Suspend, void> = inner.throw("enough");
+          while (result.done !== true) {
+            yield result.value;
+            result = inner.next();
+          }
         }
-      }
-      yield* spawn(impatient);
-      return seen;
-    }, { onReport: () => {} });
+        yield* spawn(impatient);
+        return seen;
+      },
+      { onReport: () => {} },
+    );
     expect(log).toEqual(["enough", 1]);
   });
 });

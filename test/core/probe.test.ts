@@ -5,7 +5,8 @@ import { simulateSync } from "fibril/testing";
 import { describe, expect, test } from "vitest";
 
 function recorder(log: string[]): Required<Probe> {
-  const note = (hook: string) => (task: TaskView) => void log.push(`${hook} ${task.name} ${task.waitingFor ?? task.state}`);
+  const note = (hook: string) => (task: TaskView) =>
+    void log.push(`${hook} ${task.name} ${task.waitingFor ?? task.state}`);
   return {
     taskSpawned: note("spawned"),
     beforeStep: note("before"),
@@ -67,7 +68,12 @@ describe("a probe", () => {
         const task = spawn({ name: "child" }, () => sleep(10));
         yield* task.cancel();
       },
-      { probe: { cancelRequested: (it, cancelled) => void log.push(`${it.name} by ${cancelled.by} ${cancelled.source} at ${cancelled.at}`) } },
+      {
+        probe: {
+          cancelRequested: (it, cancelled) =>
+            void log.push(`${it.name} by ${cancelled.by} ${cancelled.source} at ${cancelled.at}`),
+        },
+      },
     );
     expect(log).toEqual(["batch by main request at 1", "child by main request at 1"]);
   });
@@ -108,7 +114,9 @@ describe("a probe", () => {
       return "unharmed";
     });
     expect(outcome).toEqual({ status: "succeeded", value: "unharmed" });
-    expect(reports).toEqual([{ kind: "probe-failed", message: expect.stringContaining("beforeStep") as string, error } satisfies Report]);
+    expect(reports).toEqual([
+      { kind: "probe-failed", message: expect.stringContaining("beforeStep") as string, error } satisfies Report,
+    ]);
     expect([calls, log.filter((it) => it.startsWith("before")).length]).toEqual([1, 2]);
   });
 

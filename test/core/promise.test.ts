@@ -211,13 +211,13 @@ describe("a cancelled until", () => {
         return promises.at(-1)!.promise;
       });
       yield* moveOnAfter(1, operation);
-      const again = spawn(() => operation);
-      yield* yieldNow();
-      yield* yieldNow();
-      promises[0]!.resolve("stale");
-      yield* until(promises[0]!.promise);
-      promises[1]!.resolve("fresh");
-      return yield* again;
+      spawn(function* () {
+        promises[0]!.resolve("stale");
+        yield* until(promises[0]!.promise);
+        yield* sleep(1);
+        promises[1]!.resolve("fresh");
+      });
+      return yield* operation;
     });
     expect(value).toBe("fresh");
   });

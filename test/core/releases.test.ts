@@ -275,9 +275,7 @@ describe("use", () => {
 
   test("an asyncDispose that rejects is a failure of the scope", async () => {
     const error = new Error("cannot close");
-    const main = simulate(() =>
-      scope(() => use({ [Symbol.asyncDispose]: () => Promise.reject(error) })),
-    );
+    const main = simulate(() => scope(() => use({ [Symbol.asyncDispose]: () => Promise.reject(error) })));
     await expect(main).rejects.toBe(error);
   });
 

@@ -1,7 +1,18 @@
 /**
  * From promise code into the loop and back.
  */
-import { CancelledError, currentTask, EventLoop, run, scope, sleep, spawn, suppressedErrors, until, yieldNow } from "fibril";
+import {
+  CancelledError,
+  currentTask,
+  EventLoop,
+  run,
+  scope,
+  sleep,
+  spawn,
+  suppressedErrors,
+  until,
+  yieldNow,
+} from "fibril";
 import { VirtualClock, VirtualHost } from "fibril/testing";
 import { describe, expect, test } from "vitest";
 import { now } from "./simulated.ts";
@@ -69,10 +80,13 @@ describe("run", () => {
   test("two runs at the same time keep apart, one inside the other works through until()", async () => {
     const value = await run(function* outer() {
       const inner = yield* until(
-        run(function* inner() {
-          yield* sleep(1);
-          return [currentTask().name, EventLoop.current().name];
-        }, { name: "inner loop" }),
+        run(
+          function* inner() {
+            yield* sleep(1);
+            return [currentTask().name, EventLoop.current().name];
+          },
+          { name: "inner loop" },
+        ),
       );
       return [...inner, currentTask().name, EventLoop.current().name];
     });

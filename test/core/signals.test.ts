@@ -34,16 +34,26 @@ async function runProgram(cleanupMs: number, react: (line: string, child: ChildP
 }
 
 describe("handleSignals", () => {
-  test.each(["SIGINT", "SIGTERM"] as const)("the first %s cancels main, and cleanup that waits finishes", async (signal) => {
-    const ended = await runProgram(50, (line, child) => {
-      if (line === "ready") child.kill(signal);
-    });
-    expect(ended).toEqual({
-      said: ["ready", "cleanup begins", "still cleaning", "cleanup ends", `cancelled by ${signal}`, "listeners left: 0"],
-      code: 0,
-      signal: null,
-    });
-  });
+  test.each(["SIGINT", "SIGTERM"] as const)(
+    "the first %s cancels main, and cleanup that waits finishes",
+    async (signal) => {
+      const ended = await runProgram(50, (line, child) => {
+        if (line === "ready") child.kill(signal);
+      });
+      expect(ended).toEqual({
+        said: [
+          "ready",
+          "cleanup begins",
+          "still cleaning",
+          "cleanup ends",
+          `cancelled by ${signal}`,
+          "listeners left: 0",
+        ],
+        code: 0,
+        signal: null,
+      });
+    },
+  );
 
   test("the second one ends the process at once, as the signal would have", async () => {
     const ended = await runProgram(60_000, (line, child) => {
@@ -77,7 +87,9 @@ describe("handleSignals", () => {
         }
       },
       { loop, clock, host, handleSignals: true },
-    ).catch((error: CancelledError) => log.push(`cancelled by ${String(error.reason)} at ${clock.now()}, ${handlers} handler(s)`));
+    ).catch((error: CancelledError) =>
+      log.push(`cancelled by ${String(error.reason)} at ${clock.now()}, ${handlers} handler(s)`),
+    );
     host.drain();
     await main;
     return log;

@@ -35,7 +35,12 @@ describe("a task-local value", () => {
     });
     const seen = simulated(function* () {
       local.set("ada");
-      return [yield* framed(), yield* scope(() => framed()), yield* timeout(9, framed), ...(yield* all([framed, framed]))];
+      return [
+        yield* framed(),
+        yield* scope(() => framed()),
+        yield* timeout(9, framed),
+        ...(yield* all([framed, framed])),
+      ];
     });
     expect(seen).toEqual(["ada", "ada", "ada", "ada", "ada"]);
   });
@@ -43,9 +48,7 @@ describe("a task-local value", () => {
   test("tasks that take turns do not see each other's values", () => {
     const local = new TaskLocal("n", -1);
     const seen = simulated(function* () {
-      return yield* all(
-        [0, 1, 2].map((n) => () => keep(local, n)),
-      );
+      return yield* all([0, 1, 2].map((n) => () => keep(local, n)));
     });
     expect(seen).toEqual([0, 1, 2]);
   });
@@ -64,9 +67,12 @@ describe("a task-local value", () => {
       log.push(
         yield* local.with(2, function* () {
           yield* sleep(1);
-          return [local.get(), yield* spawn(function* () {
-            return local.get();
-          })];
+          return [
+            local.get(),
+            yield* spawn(function* () {
+              return local.get();
+            }),
+          ];
         }),
       );
       log.push(local.get());

@@ -75,7 +75,11 @@ describe("a way that is not in the table is refused", () => {
   test.each(refused)("%s → %s", (from, to) => {
     const attempts: unknown[] = [];
     bringTo(from, (task) => {
-      attempts.push(task.state, thrownBy(() => task["become"](TASK_STATES.indexOf(to) as never)), task.state);
+      attempts.push(
+        task.state,
+        thrownBy(() => task["become"](TASK_STATES.indexOf(to) as never)),
+        task.state,
+      );
     });
     expect(attempts.slice(0, 3)).toEqual([from, expect.any(InternalError), from]);
     expect(String(attempts[1])).toContain(`from ${from} to ${to}`);
@@ -87,7 +91,13 @@ function bringTo(state: TaskState, then: (task: Task<unknown>) => void): void {
   const host = new VirtualHost(new VirtualClock());
   const loop = new EventLoop({ host, clock: new VirtualClock() });
   if (state === "created") {
-    then(new Task(loop.root, life(new Future(), () => {}), "life"));
+    then(
+      new Task(
+        loop.root,
+        life(new Future(), () => {}),
+        "life",
+      ),
+    );
     return;
   }
   const wake = new Future<void>();
@@ -103,38 +113,41 @@ function bringTo(state: TaskState, then: (task: Task<unknown>) => void): void {
 }
 
 describe("every task of every program", () => {
-  test.each(["first in first out", 1, 2, 3])("order %s: it is seen in allowed states only, and settles once", (seed) => {
-    const settled: number[] = [];
-    const steps: string[] = [];
-    function* worker(future: Future<number>, depth: number): Coroutine<number> {
-      if (depth > 0) spawn(worker, future, depth - 1);
-      yield* yieldNow();
-      return yield* future;
-    }
-    simulateSync(
-      function* () {
-        const future = new Future<number>();
-        const task = spawn(worker, future, 4);
-        for (let i = 0; i < 12; i++) yield* yieldNow();
-        future.resolve(7);
-        return yield* task;
-      },
-      {
-        ...(typeof seed === "number" ? { order: seededOrder(seed) } : {}),
-        probe: {
-          taskSpawned: (it) => steps.push(`spawned ${it.state}`),
-          beforeStep: (it) => steps.push(`before ${it.state}`),
-          waitStarted: (it) => steps.push(`parked ${it.state}`),
-          taskSettled: (it) => {
-            steps.push(`settled ${it.state}`);
-            settled.push(it.id);
+  test.each(["first in first out", 1, 2, 3])(
+    "order %s: it is seen in allowed states only, and settles once",
+    (seed) => {
+      const settled: number[] = [];
+      const steps: string[] = [];
+      function* worker(future: Future<number>, depth: number): Coroutine<number> {
+        if (depth > 0) spawn(worker, future, depth - 1);
+        yield* yieldNow();
+        return yield* future;
+      }
+      simulateSync(
+        function* () {
+          const future = new Future<number>();
+          const task = spawn(worker, future, 4);
+          for (let i = 0; i < 12; i++) yield* yieldNow();
+          future.resolve(7);
+          return yield* task;
+        },
+        {
+          ...(typeof seed === "number" ? { order: seededOrder(seed) } : {}),
+          probe: {
+            taskSpawned: (it) => steps.push(`spawned ${it.state}`),
+            beforeStep: (it) => steps.push(`before ${it.state}`),
+            waitStarted: (it) => steps.push(`parked ${it.state}`),
+            taskSettled: (it) => {
+              steps.push(`settled ${it.state}`);
+              settled.push(it.id);
+            },
           },
         },
-      },
-    );
-    expect(new Set(steps)).toEqual(new Set(["spawned ready", "before running", "parked waiting", "settled settled"]));
-    expect(settled.toSorted((a, b) => a - b)).toEqual([1, 2, 3, 4, 5, 6]);
-  });
+      );
+      expect(new Set(steps)).toEqual(new Set(["spawned ready", "before running", "parked waiting", "settled settled"]));
+      expect(settled.toSorted((a, b) => a - b)).toEqual([1, 2, 3, 4, 5, 6]);
+    },
+  );
 });
 
 test("a settled task stays as it is, whoever tries to wake, cancel or resolve it", () => {

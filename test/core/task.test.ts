@@ -1,7 +1,18 @@
 /**
  * Tasks: names, joining, outcomes, and failures that nobody would see.
  */
-import { CancelledError, currentTask, EventLoop, moveOnAfter, run, scope, sleep, spawn, UsageError, yieldNow } from "fibril";
+import {
+  CancelledError,
+  currentTask,
+  EventLoop,
+  moveOnAfter,
+  run,
+  scope,
+  sleep,
+  spawn,
+  UsageError,
+  yieldNow,
+} from "fibril";
 import type { Coroutine, Report, Task } from "fibril";
 import { simulateSync } from "fibril/testing";
 import { describe, expect, test } from "vitest";
@@ -150,7 +161,12 @@ describe("joining", () => {
       return undefined;
     });
     expect(error).toBeInstanceOf(CancelledError);
-    expect(error).toMatchObject({ code: "CANCELLED", reason, cause: reason, message: expect.stringContaining('"download"') as string });
+    expect(error).toMatchObject({
+      code: "CANCELLED",
+      reason,
+      cause: reason,
+      message: expect.stringContaining('"download"') as string,
+    });
   });
 
   test("cancelling the joiner leaves the joined task alone", () => {
@@ -249,7 +265,7 @@ describe("the outcome", () => {
 
 describe("from promise code", () => {
   test("await gives the value, the failure, or CancelledError", async () => {
-    const loop = new EventLoop();
+    const loop = new EventLoop({ onReport: () => {} });
     const error = new Error("failed");
     const good = loop.spawn(function* () {
       yield* sleep(1);
@@ -288,7 +304,9 @@ describe("a failure that nobody would see", () => {
       EventLoop.current().spawn({ name: "background" }, fail, 5, error);
       yield* sleep(10);
     });
-    expect(reports).toEqual([{ kind: "unobserved-failure", message: expect.stringContaining('"background"') as string, error }]);
+    expect(reports).toEqual([
+      { kind: "unobserved-failure", message: expect.stringContaining('"background"') as string, error },
+    ]);
   });
 
   test("is not reported when somebody joins, or has looked at the outcome", () => {
@@ -346,6 +364,18 @@ describe("a failure that nobody would see", () => {
     });
     expect(outcome).toEqual({ status: "failed", error });
     expect(reports).toEqual([]);
+  });
+
+  test("the reporter runs outside of any task", () => {
+    const seen: unknown[] = [];
+    simulateSync(
+      function* () {
+        EventLoop.current().spawn(fail, 1, error);
+        yield* sleep(2);
+      },
+      { onReport: () => void seen.push((thrownBy(() => currentTask()) as UsageError).code) },
+    );
+    expect(seen).toEqual(["OUTSIDE_TASK"]);
   });
 
   test("the console gets the suppressed errors as well", () => {

@@ -152,25 +152,28 @@ describe("a semaphore built on it", () => {
 
   const orders = [undefined, ...Array(20).keys()];
 
-  test.each(["main", "stepped"] as const)("loses no permit, whichever task is cancelled at whichever step (%s)", (target) => {
-    let runs = 0;
-    for (const seed of orders) {
-      const sweep = cancelSweep(
-        () => {
-          const semaphore = new Semaphore(2);
-          return {
-            main: () =>
-              scope(function* (inner) {
-                for (const ms of [2, 1, 3, 2, 0]) inner.spawn(work, semaphore, ms);
-                yield* moveOnAfter(3, work(semaphore, 1));
-              }),
-            check: () => expect([semaphore.free, semaphore.queue.size]).toEqual([2, 0]),
-          };
-        },
-        { target, ...(seed === undefined ? {} : { seed }) },
-      );
-      runs += sweep.runs;
-    }
-    expect(runs).toBeGreaterThan(15 * orders.length);
-  });
+  test.each(["main", "stepped"] as const)(
+    "loses no permit, whichever task is cancelled at whichever step (%s)",
+    (target) => {
+      let runs = 0;
+      for (const seed of orders) {
+        const sweep = cancelSweep(
+          () => {
+            const semaphore = new Semaphore(2);
+            return {
+              main: () =>
+                scope(function* (inner) {
+                  for (const ms of [2, 1, 3, 2, 0]) inner.spawn(work, semaphore, ms);
+                  yield* moveOnAfter(3, work(semaphore, 1));
+                }),
+              check: () => expect([semaphore.free, semaphore.queue.size]).toEqual([2, 0]),
+            };
+          },
+          { target, ...(seed === undefined ? {} : { seed }) },
+        );
+        runs += sweep.runs;
+      }
+      expect(runs).toBeGreaterThan(15 * orders.length);
+    },
+  );
 });

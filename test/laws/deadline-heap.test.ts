@@ -43,7 +43,10 @@ test(
         const all: Timer[] = [];
         let model: Entry[] = []; // in order of insertion
         const first = (): Entry | undefined =>
-          model.reduce<Entry | undefined>((best, it) => (best === undefined || it.deadline < best.deadline ? it : best), undefined);
+          model.reduce<Entry | undefined>(
+            (best, it) => (best === undefined || it.deadline < best.deadline ? it : best),
+            undefined,
+          );
         const insert = (item: Timer, at: number): void => {
           heap.insert(item, at);
           model.push({ item, deadline: at });
@@ -70,10 +73,13 @@ test(
           expect(heap.size).toBe(model.length);
           expect(heap.nextDeadline).toBe(first()?.deadline ?? Infinity);
         }
-        for (const item of all) expect(heap.deadlineOf(item)).toBe(model.find((entry) => entry.item === item)?.deadline);
+        for (const item of all)
+          expect(heap.deadlineOf(item)).toBe(model.find((entry) => entry.item === item)?.deadline);
         const drained: Timer[] = [];
         for (let next = heap.popDue(Infinity); next !== undefined; next = heap.popDue(Infinity)) drained.push(next);
-        expect(drained).toEqual(model.toSorted((a, b) => (a.deadline < b.deadline ? -1 : a.deadline > b.deadline ? 1 : 0)).map((e) => e.item));
+        expect(drained).toEqual(
+          model.toSorted((a, b) => (a.deadline < b.deadline ? -1 : a.deadline > b.deadline ? 1 : 0)).map((e) => e.item),
+        );
         for (const item of all) expect(item.heapIndex).toBe(-1);
       }),
       runs(60),

@@ -13,7 +13,10 @@ interface Item {
 const command = fc.oneof(
   { weight: 4, arbitrary: fc.record({ kind: fc.constant("push" as const), count: fc.integer({ min: 1, max: 700 }) }) },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant("shift" as const), count: fc.integer({ min: 1, max: 900 }) }) },
-  { weight: 4, arbitrary: fc.record({ kind: fc.constant("takeAt" as const), at: fc.double({ min: 0, max: 1, noNaN: true }) }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({ kind: fc.constant("takeAt" as const), at: fc.double({ min: 0, max: 1, noNaN: true }) }),
+  },
 );
 
 test(

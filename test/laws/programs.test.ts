@@ -1,0 +1,50 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { execute, program } from "./program.ts";
+import { LAW_TIMEOUT_MS, runs } from "./runs.ts";
+
+const promises =
+  "no leak, no lost error, every finally and release once, no scope outlived, no cancellation outside its scope, nothing after the end";
+
+describe(`any program keeps the promises: ${promises}`, () => {
+  test(
+    "as it is, in the order of the loop and in seeded orders",
+    () => {
+      fc.assert(
+        fc.property(program, fc.option(fc.nat(), { nil: undefined }), (body, seed) => {
+          expect(execute(body, seed === undefined ? {} : { seed }).broken).toEqual([]);
+        }),
+        runs(300),
+      );
+    },
+    LAW_TIMEOUT_MS,
+  );
+
+  test(
+    "cancelled at any step",
+    () => {
+      fc.assert(
+        fc.property(program, fc.nat(), fc.option(fc.nat(), { nil: undefined }), (body, at, seed) => {
+          const options = seed === undefined ? {} : { seed };
+          const { steps } = execute(body, options);
+          expect(execute(body, options, at % (steps + 1)).broken).toEqual([]);
+        }),
+        runs(300),
+      );
+    },
+    LAW_TIMEOUT_MS,
+  );
+});
+
+test(
+  "any program has the same trace every time with the same seed",
+  () => {
+    fc.assert(
+      fc.property(program, fc.nat(), (body, seed) => {
+        expect(execute(body, { seed }).trace).toEqual(execute(body, { seed }).trace);
+      }),
+      runs(60),
+    );
+  },
+  LAW_TIMEOUT_MS,
+);
