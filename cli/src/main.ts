@@ -8,6 +8,7 @@ import { createRequire } from "node:module";
 import { Command, CommanderError } from "commander";
 import { CommandLineError } from "./command-line-error.ts";
 import { compareCommand } from "./compare/command.ts";
+import { fetchCommand } from "./fetch/command.ts";
 
 const { version } = createRequire(import.meta.url)("../package.json") as { version: string };
 
@@ -16,7 +17,7 @@ const program = new Command("fibril")
   .version(version)
   .exitOverride();
 
-for (const subcommand of [compareCommand()]) {
+for (const subcommand of [compareCommand(), fetchCommand()]) {
   program.addCommand(subcommand.copyInheritedSettings(program));
 }
 

@@ -96,7 +96,7 @@ export interface HttpTimeouts {
   readonly queueMs: number;
   /** Name look-up, TCP and TLS. Default: 10 s. */
   readonly connectMs: number;
-  /** From the request on its way (or the last piece of its body) to the response headers. Default: 60 s. */
+  /** From the request, or a piece of its body, on its way to the next piece or the response headers. Default: 60 s. */
   readonly headersMs: number;
   /** The longest silence inside the response body while it is being read. Default: 60 s. */
   readonly idleMs: number;

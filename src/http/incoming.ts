@@ -52,10 +52,6 @@ export class IncomingBody {
     this.#limitBytes = limitBytes;
   }
 
-  get isPaused(): boolean {
-    return this.#isPaused;
-  }
-
   /** Lets everything come in, up to `limitBytes` in all. */
   collect(limitBytes: number): void {
     this.#isCollecting = true;

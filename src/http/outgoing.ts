@@ -4,7 +4,7 @@
  * Strings and bytes go to undici as they are. Every kind of stream (iterable, async iterable, node Readable) is read
  * through `OutgoingStream`, for three reasons: an error of the caller's own stream must come back as itself and not as a
  * broken connection; a cancelled request must close a stream that hangs in `next()`, which undici leaves waiting; and
- * each piece that is taken says that the peer still reads.
+ * the limit for the peer must not run while it is the stream that is slow.
  */
 import { InvalidRequestError } from "./errors.ts";
 import type { RequestSubject } from "./errors.ts";
@@ -12,10 +12,10 @@ import { withDefaultHeader } from "./headers.ts";
 import type { OutgoingHeaders } from "./headers.ts";
 
 /** A piece of a request body. */
-export type BodyChunk = Uint8Array | ArrayBuffer | string;
+export type BodyChunk = string | ArrayBuffer | ArrayBufferView;
 
 /** What can be sent. A stream whose iterator is itself (generators, Readables) can be sent once only. */
-export type BodySource = string | Uint8Array | ArrayBuffer | Iterable<BodyChunk> | AsyncIterable<BodyChunk>;
+export type BodySource = string | ArrayBuffer | ArrayBufferView | Iterable<BodyChunk> | AsyncIterable<BodyChunk>;
 
 /** The three ways to give a body; at most one of them. */
 export interface BodyOptions {
@@ -61,12 +61,19 @@ export function encodeBody(
   if (typeof body === "string") {
     return { body: ofData(body), headers: withDefaultHeader(headers, "content-type", "text/plain;charset=UTF-8") };
   }
-  if (body instanceof Uint8Array) return { body: ofData(body), headers };
-  if (body instanceof ArrayBuffer) return { body: ofData(new Uint8Array(body)), headers };
+  const bytes = bytesOf(body);
+  if (bytes !== null) return { body: ofData(bytes), headers };
   if (!isStream(body)) {
     throw new InvalidRequestError(subject, "its body is neither a string, bytes, an iterable nor an async iterable");
   }
   return { body: { data: undefined, stream: body }, headers };
+}
+
+/** The bytes of anything that has some, uncopied; `null` for everything else. */
+function bytesOf(value: unknown): Uint8Array | null {
+  if (value instanceof Uint8Array) return value;
+  if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
+  return value instanceof ArrayBuffer ? new Uint8Array(value) : null;
 }
 
 function ofData(data: string | Uint8Array): OutgoingBody {
@@ -104,8 +111,10 @@ function isStream(value: unknown): value is StreamSource {
 /** Who wants to know how the stream fares. */
 export interface StreamObserver {
   readonly subject: RequestSubject;
-  /** Another piece is being asked for: what came before it is on its way. */
-  streamProgressed(): void;
+  /** The caller's stream is asked for a piece: until it gives one, nobody else is to blame for the time that passes. */
+  streamAsked(): void;
+  /** It gave one, or its end. */
+  streamGave(): void;
   /** The caller's stream threw. */
   streamFailed(error: unknown): void;
 }
@@ -131,14 +140,14 @@ export class OutgoingStream implements AsyncIterableIterator<Uint8Array | string
 
   async next(): Promise<IteratorResult<Uint8Array | string, undefined>> {
     if (this.#isOver) return OVER;
-    this.#observer.streamProgressed();
+    this.#observer.streamAsked();
     try {
       this.#iterator ??= iteratorOf(this.#source);
       const step: Step = await this.#iterator.next();
       if (this.#isOver) return OVER; // closed while it hung in next()
+      this.#observer.streamGave();
       if (step.done !== true) return { done: false, value: this.#checked(step.value) };
       this.#isOver = true;
-      this.#observer.streamProgressed();
       return OVER;
     } catch (error) {
       if (this.#isOver) return OVER;
@@ -154,21 +163,22 @@ export class OutgoingStream implements AsyncIterableIterator<Uint8Array | string
     return OVER;
   }
 
+  /** Whether all of it was taken, or it was closed. */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
   /** Ends a stream that was begun; one that was not is left as it was, so that it can be sent another time. */
   close(): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    const iterator = this.#iterator;
-    if (iterator === null) return;
-    // A Readable's iterator queues return() behind the next() that hangs; destroy() does not wait.
-    const { destroy } = this.#source as { destroy?: unknown };
-    if (typeof destroy === "function") destroy.call(this.#source);
-    void returnQuietly(iterator);
+    if (this.#iterator !== null) void closeQuietly(this.#source, this.#iterator);
   }
 
   #checked(chunk: unknown): Uint8Array | string {
-    if (typeof chunk === "string" || chunk instanceof Uint8Array) return chunk;
-    if (chunk instanceof ArrayBuffer) return new Uint8Array(chunk);
+    if (typeof chunk === "string") return chunk;
+    const bytes = bytesOf(chunk);
+    if (bytes !== null) return bytes;
     throw new InvalidRequestError(
       this.#observer.subject,
       `its body stream gave a piece that is neither a string nor bytes (${typeof chunk})`,
@@ -182,17 +192,27 @@ function iteratorOf(source: StreamSource): AnyIterator {
   return Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]();
 }
 
-async function returnQuietly(iterator: AnyIterator): Promise<void> {
+const LATER: Promise<void> = Promise.resolve();
+
+async function closeQuietly(source: StreamSource, iterator: AnyIterator): Promise<void> {
   try {
+    await LATER; // whoever closes is in the middle of something, and this runs the caller's code
+    // A node stream's iterator queues return() behind the next() that hangs; destroy() does not wait.
+    if (isNodeStream(source)) source.destroy();
     await iterator.return?.();
   } catch {
     // The request has ended with an error of its own; nobody is left to hear that its stream also failed to close.
   }
 }
 
+function isNodeStream(source: unknown): source is { destroy(): void } {
+  const { pipe, destroy } = source as { readonly pipe?: unknown; readonly destroy?: unknown };
+  return typeof pipe === "function" && typeof destroy === "function";
+}
+
 /** Whether a stream can be read a second time: its iterator is a new one each time. */
 export function isReplayable(source: StreamSource): boolean {
-  if (typeof (source as { pipe?: unknown }).pipe === "function") return false; // a node stream
+  if (isNodeStream(source)) return false;
   if (Symbol.asyncIterator in source) return !isOwnIterator(source, Symbol.asyncIterator);
   return !isOwnIterator(source, Symbol.iterator);
 }

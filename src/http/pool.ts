@@ -145,7 +145,7 @@ export class ConnectionPool {
       active: this.line.inside,
       queued: this.line.waiting,
       connecting,
-      idle: this.#idle.size,
+      idle: this.#idle,
       hosts: this.#hosts.size,
     };
   }
@@ -234,7 +234,8 @@ export class ConnectionPool {
   #closeLongestIdle(): void {
     let longest: Connection | null = null;
     for (const connection of this.#connections) {
-      if (connection.lessee === null && (longest === null || connection.givenBack < longest.givenBack)) longest = connection;
+      if (connection.lessee === null && (longest === null || connection.givenBack < longest.givenBack))
+        longest = connection;
     }
     if (longest !== null) this.discard(longest);
   }

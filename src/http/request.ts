@@ -26,8 +26,8 @@ import {
   redirectTarget,
   resolveTarget,
 } from "./target.ts";
-import type { Query, Target } from "./target.ts";
-import { checkTimeouts } from "./timeouts.ts";
+import type { BaseUrl, Query, Target } from "./target.ts";
+import { checkCount, checkTimeouts } from "./limits.ts";
 import { Transfer } from "./transfer.ts";
 import type { TransferOwner } from "./transfer.ts";
 
@@ -55,7 +55,7 @@ export interface SessionContext {
   readonly pool: ConnectionPool;
   readonly holdings: Holdings;
   readonly sessionName: string;
-  readonly base: URL | undefined;
+  readonly base: BaseUrl | undefined;
   readonly headers: OutgoingHeaders;
   readonly timeouts: HttpTimeouts;
   readonly raiseForStatus: boolean;
@@ -89,7 +89,6 @@ export class RequestWait extends Wait<HttpResponse> implements TransferOwner {
   #transfer: Transfer | null = null;
   #drain: Drain | null = null;
   #startedAt = 0;
-  #totalDeadline = Infinity;
   #timeouts: HttpTimeouts;
   #redirects: Redirect[] = [];
   #earlier: ResponseOrigin["earlier"] = NOTHING_EARLIER;
@@ -129,9 +128,8 @@ export class RequestWait extends Wait<HttpResponse> implements TransferOwner {
     this.#redirects = [];
     this.#earlier = NOTHING_EARLIER;
     this.#startedAt = loop.now();
-    this.#totalDeadline = this.#startedAt + this.#timeouts.totalMs;
     this.#isStarting = true;
-    this.#send(first, 0);
+    this.#send(first, 0, this.#startedAt);
     this.#isStarting = false;
     return this.#settlement === null ? task.park(this) : this.#endAtOnce(task, this.#settlement);
   }
@@ -156,10 +154,12 @@ export class RequestWait extends Wait<HttpResponse> implements TransferOwner {
   }
 
   #firstHop(): Hop {
-    const { base } = this.#context;
-    const { headers: changes, query } = this.#options;
+    const { base, pool } = this.#context;
+    const { headers: changes, query, maxRedirects, maxBodyBytes } = this.#options;
+    if (maxRedirects !== undefined) checkCount("maxRedirects", maxRedirects, 0);
+    if (maxBodyBytes !== undefined) checkCount("maxBodyBytes", maxBodyBytes, 0);
     const method = this.#method;
-    const target = resolveTarget(method, this.#url, base, query);
+    const target = resolveTarget(method, this.#url, base, query, pool.canonicalOrigin);
     const subject: RequestSubject = { method, url: target.url };
     let { headers } = this.#context;
     if (changes !== undefined) headers = mergeHeaders(headers, changes, subject);
@@ -168,12 +168,15 @@ export class RequestWait extends Wait<HttpResponse> implements TransferOwner {
     return { subject, target, headers: encoded.headers, body: encoded.body };
   }
 
-  #send(hop: Hop, ticket: number): void {
+  #send(hop: Hop, ticket: number, now: number): void {
     this.#hop = hop;
+    const { subject, target, headers, body } = hop;
+    const timeouts = this.#timeouts;
+    const totalDeadline = this.#startedAt + timeouts.totalMs;
     const { maxBodyBytes = this.#context.maxBodyBytes ?? Infinity } = this.#options;
-    const plan = { ...hop, timeouts: this.#timeouts, totalDeadline: this.#totalDeadline, maxBodyBytes };
+    const plan = { subject, target, headers, body, timeouts, totalDeadline, maxBodyBytes };
     this.#transfer = new Transfer(this.#context, this, plan, ticket);
-    this.#transfer.begin();
+    this.#transfer.begin(now);
   }
 
   // From the transfer
@@ -239,14 +242,15 @@ export class RequestWait extends Wait<HttpResponse> implements TransferOwner {
     this.#drainBody(transfer, 0, () => {
       const { queueMs, connectMs, headersMs, since } = transfer;
       const earlier = this.#earlier;
+      const now = this.#context.loop.now();
       this.#earlier = {
         queueMs: earlier.queueMs + queueMs,
         connectMs: earlier.connectMs + connectMs,
         headersMs: earlier.headersMs + headersMs,
-        bodyMs: earlier.bodyMs + (this.#context.loop.now() - since),
+        bodyMs: earlier.bodyMs + (now - since),
       };
       // It keeps its ticket: whoever was sent on does not go to the end of the line.
-      this.#send(next, transfer.ticket);
+      this.#send(next, transfer.ticket, now);
     });
   }
 

@@ -15,7 +15,7 @@ import { RequestWait } from "./request.ts";
 import type { RequestOptions, SessionContext } from "./request.ts";
 import type { HttpResponse } from "./response.ts";
 import { parseBaseUrl } from "./target.ts";
-import { checkTimeouts, DEFAULT_TIMEOUTS } from "./timeouts.ts";
+import { checkCount, checkTimeouts, DEFAULT_TIMEOUTS } from "./limits.ts";
 import { checkUndici, importUndici } from "./undici.ts";
 import type { UndiciModule } from "./undici.ts";
 
@@ -156,7 +156,7 @@ function makeContext(options: SessionOptions, undici: UndiciModule): SessionCont
   checkCount("maxRedirects", maxRedirects, 0);
   if (options.maxBodyBytes !== undefined) checkCount("maxBodyBytes", options.maxBodyBytes, 0);
   const base = baseUrl === undefined ? undefined : parseBaseUrl(baseUrl);
-  const subject = { method: "GET", url: base?.href ?? "" };
+  const subject = { method: "GET", url: base?.url.href ?? "" };
   const loop = EventLoop.current();
   return {
     loop,
@@ -170,11 +170,6 @@ function makeContext(options: SessionOptions, undici: UndiciModule): SessionCont
     maxRedirects,
     maxBodyBytes: options.maxBodyBytes,
   };
-}
-
-function checkCount(name: string, value: number, least: number): void {
-  if (value === Infinity || (Number.isInteger(value) && value >= least)) return;
-  throw new UsageError(`${name} must be a whole number of at least ${least}, or Infinity; got ${String(value)}`);
 }
 
 const STANDARD_METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);

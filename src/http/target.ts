@@ -23,20 +23,26 @@ export interface Target {
   readonly authorization: string | undefined;
 }
 
+/** What relative URLs are relative to, taken apart once. */
+export interface BaseUrl {
+  readonly url: URL;
+  readonly origin: string;
+  /** Ends in "/". */
+  readonly path: string;
+}
+
 /**
  * @throws {InvalidUrlError} when the base cannot serve as one. It has to end in "/", since URL resolution replaces
  * whatever stands after the last one.
  */
-export function parseBaseUrl(base: string | URL): URL {
+export function parseBaseUrl(base: string | URL): BaseUrl {
   const url = parse("GET", String(base), undefined);
-  if (!url.pathname.endsWith("/")) {
-    throw new InvalidUrlError(
-      "GET",
-      String(base),
-      'a baseUrl must end in "/", or its last part would be lost; add the slash',
-    );
+  const { origin, pathname } = url;
+  if (!pathname.endsWith("/")) {
+    const problem = 'a baseUrl must end in "/", or its last part would be lost; add the slash';
+    throw new InvalidUrlError("GET", String(base), problem);
   }
-  return url;
+  return { url, origin, path: pathname };
 }
 
 /**
@@ -47,7 +53,7 @@ export function parseBaseUrl(base: string | URL): URL {
 export function resolveTarget(
   method: string,
   url: string | URL,
-  base: URL | undefined,
+  base: BaseUrl | undefined,
   query: Query | undefined,
   canonical?: (origin: string) => string | undefined,
 ): Target {
@@ -56,7 +62,7 @@ export function resolveTarget(
     if (target !== null) return target;
   }
   // A URL object may be changed by its owner later, so it is never kept.
-  const parsed = parse(method, typeof url === "string" ? url : String(url), base);
+  const parsed = parse(method, typeof url === "string" ? url : String(url), base?.url);
   if (query !== undefined) appendQuery(parsed, query);
   return toTarget(method, parsed);
 }
@@ -64,23 +70,26 @@ export function resolveTarget(
 // Path and query that URL parsing leaves as they are: nothing to escape, no fragment, no segment "." or "..".
 const PLAIN = /^(?:\/(?!\.|%2e)[\w\-.~!$&()*+,;=:@%]*)+(?:\?[\w\-.~!$&()*+,;=:@%/?]*)?$/i;
 
+/** The same as parsing the URL, for one that needs no parsing; else `null`. */
 function plainTarget(
   url: string,
-  base: URL | undefined,
+  base: BaseUrl | undefined,
   canonical: (origin: string) => string | undefined,
 ): Target | null {
-  const isAbsolute = url.charCodeAt(0) !== SLASH;
-  if (!isAbsolute && (base === undefined || url.charCodeAt(1) === SLASH)) return null;
-  const pathAt = isAbsolute ? url.indexOf("/", "https://".length) : 0;
+  if (base !== undefined && !url.includes(":")) {
+    if (url === "" || url.startsWith("//")) return null;
+    const origin = canonical(base.origin);
+    const path = url.startsWith("/") ? url : base.path + url;
+    if (origin === undefined || !PLAIN.test(path)) return null;
+    return { url: origin + path, origin, path, authorization: undefined };
+  }
+  const pathAt = url.indexOf("/", "https://".length);
   if (pathAt === -1) return null;
-  const origin = canonical(isAbsolute ? url.slice(0, pathAt) : base!.origin);
+  const origin = canonical(url.slice(0, pathAt));
   if (origin === undefined) return null;
-  const path = isAbsolute ? url.slice(pathAt) : url;
-  if (!PLAIN.test(path)) return null;
-  return { url: isAbsolute ? url : origin + url, origin, path, authorization: undefined };
+  const path = url.slice(pathAt);
+  return PLAIN.test(path) ? { url, origin, path, authorization: undefined } : null;
 }
-
-const SLASH = 47;
 
 function parse(method: string, url: string, base: URL | undefined): URL {
   let parsed: URL;
@@ -144,7 +153,7 @@ export function isRedirect(status: number): boolean {
 export function redirectTarget(method: string, from: Target, location: string): Target {
   // Location headers are bytes; undici hands them over as Latin-1, and servers that do not escape write UTF-8.
   const text = /[\u0080-\u00ff]/.test(location) ? Buffer.from(location, "latin1").toString("utf8") : location;
-  const target = resolveTarget(method, text, new URL(from.url), undefined);
+  const target = toTarget(method, parse(method, text, new URL(from.url)));
   // Credentials that a server puts into a Location are not the caller's: they are not used.
   return { ...target, authorization: undefined };
 }

@@ -135,13 +135,13 @@ export class Transfer implements Lessee, Timer, BodyFlow, StreamObserver, Holdin
     return this.#since;
   }
 
-  /** Gets in line, or starts at once. */
-  begin(): void {
-    const { pool, loop } = this.#context;
+  /** Gets in line, or starts at once. @param now The time on the loop's clock. */
+  begin(now: number): void {
+    const { pool } = this.#context;
     if (pool.isClosed) return this.sessionClosed();
-    this.#since = loop.now();
-    if (pool.line.enter(this)) this.#connect(this.#since);
-    else this.#limitPhase(this.#since + this.plan.timeouts.queueMs);
+    this.#since = now;
+    if (pool.line.enter(this)) this.#connect(now);
+    else this.#limitPhase(now + this.plan.timeouts.queueMs);
   }
 
   admitted(): void {
@@ -207,8 +207,10 @@ export class Transfer implements Lessee, Timer, BodyFlow, StreamObserver, Holdin
   onResponseEnd(): void {
     if (this.phase !== "body") return;
     const connection = this.#connection!;
+    const isSent = this.#stream === null || this.#stream.isOver;
     this.#end();
-    this.#context.pool.giveBack(connection);
+    if (isSent) this.#context.pool.giveBack(connection);
+    else this.#context.pool.discard(connection); // an answer that did not wait for the rest of the upload
     this.incoming!.ended();
     this.#leave();
     this.#context.pool.line.admit();
@@ -311,7 +313,11 @@ export class Transfer implements Lessee, Timer, BodyFlow, StreamObserver, Holdin
 
   // The caller's stream
 
-  streamProgressed(): void {
+  streamAsked(): void {
+    if (this.phase === "headers") this.#limitPhase(Infinity);
+  }
+
+  streamGave(): void {
     if (this.phase === "headers") this.#limitPhase(this.#context.loop.now() + this.plan.timeouts.headersMs);
   }
 

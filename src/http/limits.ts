@@ -1,5 +1,5 @@
 /**
- * The limits of a request: defaults, and what may be set.
+ * What may be limited in a request: times and counts, their defaults, and what may be set.
  */
 import { UsageError } from "../core/index.ts";
 import type { HttpTimeouts } from "./errors.ts";
@@ -30,4 +30,10 @@ export function checkTimeouts(changes: Partial<HttpTimeouts> | undefined, base: 
     if (!(name in base)) throw new UsageError(`there is no timeout.${name}; there are ${Object.keys(base).join(", ")}`);
   }
   return merged;
+}
+
+/** @throws {UsageError} when `value` is neither a whole number of at least `least` nor `Infinity`. */
+export function checkCount(name: string, value: number, least: number): void {
+  if (value === Infinity || (Number.isInteger(value) && value >= least)) return;
+  throw new UsageError(`${name} must be a whole number of at least ${least}, or Infinity; got ${String(value)}`);
 }

@@ -1,0 +1,75 @@
+/**
+ * Gives each body of a run a file name of its own: the first comer gets the name, the next ones `name~2`, `name~3`.
+ *
+ * Asked in the order of the input, so the same input gives the same names, however the requests end. A name is taken as
+ * well when it differs in case only (many file systems cannot tell), when it is a folder of another one, or when the
+ * `.part` file of one would be the other.
+ *
+ * It keeps a hash of each name, not the name: about 50 bytes for a URL. Two names with the same hash would only mean
+ * an `~2` that was not necessary.
+ */
+import { insertMark } from "./file-name.ts";
+
+const PART = ".part";
+
+export class NameLedger {
+  /** Hash of a path → the number that was given last for this name; not above zero when the name is a folder's. */
+  readonly #taken = new Map<number, number>();
+
+  /** @param path The parts of the wanted path. @returns The path that it gets, with "/". */
+  assign(path: readonly string[]): string {
+    let folder = "";
+    for (const part of path.slice(0, -1)) folder += `${this.#folderFor(folder, part)}/`;
+    return this.#fileFor(folder, path.at(-1)!);
+  }
+
+  #folderFor(above: string, wanted: string): string {
+    let name = wanted;
+    for (let number = 2; !this.#mayBeFolder(above + name); number++) name = `${wanted}~${number}`;
+    const key = keyOf(above + name);
+    if (!this.#taken.has(key)) this.#taken.set(key, 0);
+    return name;
+  }
+
+  #mayBeFolder(path: string): boolean {
+    const last = this.#taken.get(keyOf(path));
+    return last === undefined ? !this.#meetsPartFile(path) : last <= 0;
+  }
+
+  #fileFor(folder: string, wanted: string): string {
+    const key = keyOf(folder + wanted);
+    const last = this.#taken.get(key);
+    if (last === undefined && !this.#meetsPartFile(folder + wanted)) {
+      this.#taken.set(key, 1);
+      return folder + wanted;
+    }
+    let number = Math.max(Math.abs(last ?? 1), 1);
+    let path: string;
+    do path = folder + insertMark(wanted, `~${++number}`);
+    while (this.#taken.has(keyOf(path)) || this.#meetsPartFile(path));
+    // The next one of this name need not try all the numbers again.
+    this.#taken.set(key, last !== undefined && last <= 0 ? -number : number);
+    this.#taken.set(keyOf(path), 1);
+    return path;
+  }
+
+  #meetsPartFile(path: string): boolean {
+    if (this.#taken.has(keyOf(path + PART))) return true;
+    return path.toLowerCase().endsWith(PART) && this.#taken.has(keyOf(path.slice(0, -PART.length)));
+  }
+}
+
+/** 53 bits, from two multiplicative hashes of 32 (the well-known cyrb53); nobody's secrets depend on it. */
+function keyOf(path: string): number {
+  const text = path.normalize("NFC").toLowerCase();
+  let high = 0xdeadbeef;
+  let low = 0x41c6ce57;
+  for (let index = 0; index < text.length; index++) {
+    const code = text.charCodeAt(index);
+    high = Math.imul(high ^ code, 2654435761);
+    low = Math.imul(low ^ code, 1597334677);
+  }
+  high = Math.imul(high ^ (high >>> 16), 2246822507) ^ Math.imul(low ^ (low >>> 13), 3266489909);
+  low = Math.imul(low ^ (low >>> 16), 2246822507) ^ Math.imul(high ^ (high >>> 13), 3266489909);
+  return 4294967296 * (2097151 & low) + (high >>> 0);
+}

@@ -1,0 +1,137 @@
+/** What can be seen of a run from inside: its tasks, what they wait for, and what a cancellation leaves. */
+import { once } from "node:events";
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { PassThrough, Writable } from "node:stream";
+import { CancelledError, EventLoop, run, type Coroutine } from "fibril";
+import { describe, expect, test } from "vitest";
+import { FileSink } from "../../src/fetch/body-sink.ts";
+import { FetchRun } from "../../src/fetch/fetch-all.ts";
+import { Input } from "../../src/fetch/input.ts";
+import { OutputStream } from "../../src/fetch/output-stream.ts";
+import { DEFAULTS, parseSettings } from "../../src/fetch/settings.ts";
+import { HostileServer } from "./hostile-server.ts";
+import { parseLines, temporaryFolder } from "./in-process.ts";
+
+/** The machine may be busy. */
+const PATIENT = { timeout: 15_000 };
+
+describe("a run", () => {
+  test("who does what is visible: the input, each worker, each retry, each host that is left alone", async () => {
+    const server = await HostileServer.start();
+    const lines = [`${server.origin}/held`, `${server.origin}/busy/1/100`];
+    const input = new PassThrough();
+    input.write(lines.map((line) => `${line}\n`).join(""));
+    const loop = new EventLoop({ name: "seen" });
+    const cancel = new AbortController();
+    const settings = parseSettings([], { ...DEFAULTS, input: "-", ndjson: true, concurrency: "2" });
+    const fetching = new FetchRun(settings, {
+      input: new Input([], input),
+      output: new OutputStream(new PassThrough()),
+      tell: () => undefined,
+    });
+    const ended = run(() => fetching.main(), { loop, name: "fetch", signal: cancel.signal }).catch(
+      (error: unknown) => error,
+    );
+    const { host } = new URL(server.origin);
+    const waits = (): [string, string | null][] =>
+      loop.tasks().map(({ name, waitingFor }) => [name, waitingFor?.replace(/ \d.*ms$/, " … ms") ?? null]);
+    await expect.poll(waits, PATIENT).toEqual([
+      ["main", expect.stringContaining("of scope")],
+      ["input", "more of the input"],
+      ["fetch 1", `http GET ${host}/held, headers`],
+      ["fetch 2", "a URL to fetch"],
+      [`leave ${server.origin} alone`, "sleep … ms"],
+      ["retry of line 2", "sleep … ms"],
+    ]);
+    cancel.abort("seen enough");
+    expect(await ended).toBeInstanceOf(CancelledError);
+    expect(loop.tasks()).toEqual([]);
+    expect(input.destroyed).toBe(true);
+  });
+
+  test("a slow reader of the output holds the requests back", async () => {
+    const server = await HostileServer.start();
+    const lines = Array.from({ length: 50 }, (_, n) => `${server.origin}/ok/${n}`);
+    const written: string[] = [];
+    let take: (() => void) | undefined;
+    const slow = new Writable({
+      highWaterMark: 1,
+      write(chunk: Buffer, _encoding, done): void {
+        written.push(chunk.toString());
+        take = done;
+      },
+    });
+    const loop = new EventLoop({ name: "slow reader" });
+    const settings = parseSettings(lines, { ...DEFAULTS, ndjson: true, concurrency: "3" });
+    const output = new OutputStream(slow);
+    const fetching = new FetchRun(settings, { input: new Input(lines), output, tell: () => undefined });
+    const ended = run(() => fetching.main(), { loop });
+    const blocked = (): number =>
+      loop.tasks().filter(({ waitingFor }) => waitingFor === "room in the standard output").length;
+    await expect.poll(blocked, PATIENT).toBe(3);
+    expect(server.seenInAll).toBe(3);
+    let isOver = false;
+    void ended.then(() => (isOver = true));
+    const takeOne = (): void => {
+      const done = take;
+      take = undefined;
+      done?.();
+    };
+    while (!isOver) {
+      takeOne();
+      await new Promise((resolve) => void setImmediate(resolve));
+    }
+    await ended;
+    slow.end();
+    takeOne();
+    await once(slow, "finish");
+    expect(parseLines(written.join(""))).toHaveLength(50);
+  });
+});
+
+describe("a file", () => {
+  const BODY = ["first ", "second ", "third"];
+
+  function* save(path: string): Coroutine<void> {
+    const sink = new FileSink(path);
+    try {
+      for (const piece of BODY) yield* sink.write(Buffer.from(piece));
+      yield* sink.finish();
+    } catch (error) {
+      yield* sink.abandon();
+      throw error;
+    }
+  }
+
+  test("is complete or not there, at whatever step it is cancelled", async () => {
+    const folder = await temporaryFolder();
+    const outcomes = new Set<string>();
+    for (let step = 0; step < 60; step++) {
+      const path = join(folder, `${step}`, "deep", "file");
+      const loop = new EventLoop({ name: `step ${step}` });
+      const cancel = new AbortController();
+      let steps = 0;
+      loop.addProbe({ afterStep: () => void (steps++ === step && cancel.abort()) });
+      const outcome = await run(() => save(path), { loop, signal: cancel.signal }).then(
+        () => "saved",
+        (error: unknown) => (error instanceof CancelledError ? "cancelled" : String(error)),
+      );
+      outcomes.add(outcome);
+      const there = await readdir(join(folder, `${step}`, "deep")).catch(() => []);
+      if (there.length > 0) {
+        expect(there, `step ${step}`).toEqual(["file"]);
+        expect(await readFile(path, "utf8")).toBe(BODY.join(""));
+      } else expect(outcome).toBe("cancelled");
+    }
+    expect([...outcomes].sort()).toEqual(["cancelled", "saved"]);
+  });
+
+  test("that cannot be written leaves no part of it behind", async () => {
+    const folder = await temporaryFolder();
+    await run(() => save(join(folder, "x", "y")));
+    await expect(run(() => save(join(folder, "x")))).rejects.toMatchObject({ code: "EISDIR" });
+    expect(await readdir(folder)).toEqual(["x"]);
+    await expect(run(() => save(join(folder, "x", "y", "z")))).rejects.toMatchObject({ code: "ENOTDIR" });
+  });
+});
