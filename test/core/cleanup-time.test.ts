@@ -1,7 +1,19 @@
 /**
  * Cleanup may wait, for `cleanupMs`; after that nobody holds a cancellation up any longer.
  */
-import { all, Cancelled, currentScope, currentTask, EventLoop, scope, shield, sleep, spawn, suppressedErrors, timeout } from "fibril";
+import {
+  all,
+  Cancelled,
+  currentScope,
+  currentTask,
+  EventLoop,
+  scope,
+  shield,
+  sleep,
+  spawn,
+  suppressedErrors,
+  timeout,
+} from "fibril";
 import type { Coroutine } from "fibril";
 import { simulateSync } from "fibril/testing";
 import type { Simulation } from "fibril/testing";

@@ -160,7 +160,11 @@ describe("a pending wait", () => {
       }
       return now();
     });
-    expect({ outcome, leaks, log }).toEqual({ outcome: { status: "succeeded", value: 1 }, leaks: [], log: ["sibling at 1"] });
+    expect({ outcome, leaks, log }).toEqual({
+      outcome: { status: "succeeded", value: 1 },
+      leaks: [],
+      log: ["sibling at 1"],
+    });
     expect(reports.map((it) => it.error)).toEqual([error]);
   });
 
