@@ -164,7 +164,7 @@ export function asMarkdown(report: Report, series: readonly Series[]): string {
   for (const row of new Set(series.map((each) => each.row))) {
     const [head = [], ...body] = tableOf(row, report);
     lines.push(`## ${row.name}: ${row.title}`, "", `${unitLine(row)}.`, "");
-    lines.push(markdownRow(head), markdownRow(head.map((_, i) => (i === 0 ? "---" : "--:"))));
+    lines.push(markdownRow(head), markdownRow(head.map((_, i) => (i === 1 ? "---" : "--:"))));
     lines.push(...body.map(markdownRow), "");
     for (const note of notesOf(row, series)) lines.push(`${note}.`, "");
   }
@@ -219,10 +219,14 @@ function tableOf(row: Row, report: Report): string[][] {
   return table;
 }
 
+/** A note that explains why a contestant is left out or scaled is only there when it is. */
 function notesOf(row: Row, series: readonly Series[]): string[] {
+  const own = series.filter((each) => each.row === row);
+  const largest = Math.max(...own.map((each) => each.n));
   const notes = new Map<string, string>();
-  for (const { row: of, entrant } of series) {
-    if (of === row && entrant.note !== undefined) notes.set(entrant.name, `${entrant.name}: ${entrant.note}`);
+  for (const { entrant } of own) {
+    if (entrant.note === undefined || (entrant.maxSize !== Infinity && entrant.maxSize >= largest)) continue;
+    notes.set(entrant.name, `${entrant.name}: ${entrant.note}`);
   }
   return [...notes.values()];
 }

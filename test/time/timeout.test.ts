@@ -1,4 +1,4 @@
-import { Cancelled, moveOnAfter, scope, sleep, spawn, timeout, TimeoutError } from "fibril";
+import { Cancelled, moveOnAfter, scope, sleep, spawn, timeout, TimeoutError, until } from "fibril";
 import type { Coroutine } from "fibril";
 import { describe, expect, expectTypeOf, test } from "vitest";
 import { failureOf, now, simulated } from "../core/simulated.ts";
@@ -62,6 +62,19 @@ describe("timeout", () => {
       return log;
     });
     expect(seen).toEqual(["began", "TimeoutError", "began", "TimeoutError", "no wait, no timeout", 0]);
+  });
+
+  test("of zero or less does not even start that first wait", () => {
+    let started = 0;
+    const seen = simulated(function* () {
+      return yield* moveOnAfter(0, function* () {
+        yield* until(() => {
+          started++;
+          return Promise.resolve();
+        });
+      });
+    });
+    expect([seen, started]).toEqual([undefined, 0]);
   });
 
   test("cancels what the body has spawned, too", () => {

@@ -29,7 +29,9 @@ describe("what goes wrong with a request becomes its result", () => {
     const server = await HostileServer.start();
     const url = `${server.origin}/${path}`;
     const folder = await temporaryFolder();
-    const { results, tally } = await fetchHere([url], { ...NDJSON, output: folder, timeout: "250ms" });
+    // Short where it has to pass; long enough for the headers of a busy machine otherwise.
+    const timeout = path === "stall" ? "250ms" : path === "stall-body" ? "1500ms" : "30s";
+    const { results, tally } = await fetchHere([url], { ...NDJSON, output: folder, timeout });
     expect(results).toHaveLength(1);
     expect(results[0]).toMatchObject({ url, attempts: 1, error: { code, phase }, output: null });
     expect(results[0]!.error!.message).not.toBe("");
@@ -68,21 +70,21 @@ describe("what goes wrong with a request becomes its result", () => {
     const server = await HostileServer.start();
     const folder = await temporaryFolder();
     const bad = ["reset", "reset-body", "stall", "stall-body", "too-short", "garbage", "loop", "endless", "nothing"];
-    const lines = Array.from({ length: 200 }, (_, n) => [`ok/${n}`, `${bad[n % bad.length]}/${n}`]).flat();
+    const lines = Array.from({ length: 60 }, (_, n) => [`ok/${n}`, `${bad[n % bad.length]}/${n}`]).flat();
     const { results, tally } = await fetchHere(
       [],
       { ...NDJSON, output: folder, timeout: "3s", maxBytes: "100k", concurrency: "100" },
       lines.map((path) => `${server.origin}/${path}\n`).join(""),
     );
-    expect(tally).toMatchObject({ read: 400, succeeded: 200, failed: 200, underWay: 0 });
+    expect(tally).toMatchObject({ read: 120, succeeded: 60, failed: 60, underWay: 0 });
     const good = results.filter(({ error }) => error === null);
     expect(good.map(({ finalUrl }) => new URL(finalUrl!).pathname).sort()).toEqual(
-      Array.from({ length: 200 }, (_, n) => `/ok/${n}`).sort(),
+      Array.from({ length: 60 }, (_, n) => `/ok/${n}`).sort(),
     );
     for (const { output, finalUrl } of good) {
       expect(await readFile(output!, "utf8")).toBe(`body of ${new URL(finalUrl!).pathname}\n`);
     }
-    expect(await filesIn(folder)).toHaveLength(200);
+    expect(await filesIn(folder)).toHaveLength(60);
   });
 });
 
