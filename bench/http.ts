@@ -10,6 +10,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import type { Session as SessionOf } from "fibril/http";
 
 const USAGE = `bench/http.ts [options]
 
@@ -52,24 +53,38 @@ const contestants: readonly Contestant[] = [
   {
     name: "session",
     async open(origin, concurrency) {
-      const { run, scope, spawn } = await import("fibril");
+      const { EventLoop, Future, run, spawn } = await import("fibril");
       const { Session } = await import("fibril/http");
       const url = `${origin}/`;
-      const batch: Batch = (requests) =>
-        run(function* () {
-          const session = yield* Session.open({ limit: concurrency, timeout: { totalMs: TIMEOUT_MS } });
-          let left = requests;
-          function* lane() {
-            while (left-- > 0) {
-              const response = yield* session.get(url);
-              yield* response.text();
-            }
-          }
-          yield* scope(function* () {
-            for (let i = 0; i < concurrency; i++) spawn(lane);
-          });
+      const loop = new EventLoop();
+      const opened = new Future<SessionOf>();
+      const closing = new Future<void>({ external: true });
+      const ended = run(
+        function* () {
+          opened.resolve(yield* Session.open({ limit: concurrency, timeout: { totalMs: TIMEOUT_MS } }));
+          yield* closing;
+        },
+        { loop },
+      );
+      const session = await opened;
+      let left = 0;
+      function* lane() {
+        while (left-- > 0) {
+          const response = yield* session.get(url);
+          yield* response.text();
+        }
+      }
+      const batch: Batch = async (requests) => {
+        left = requests;
+        await loop.spawn(function* () {
+          for (let i = 0; i < concurrency; i++) spawn(lane);
         });
-      return { batch, close: async () => {} };
+      };
+      const close = async (): Promise<void> => {
+        closing.resolve();
+        await ended;
+      };
+      return { batch, close };
     },
   },
   {

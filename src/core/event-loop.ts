@@ -408,7 +408,8 @@ export class EventLoop implements TaskLoop {
     const due = this.#timers.nextDeadline;
     const outside = this.outside > 0;
     if (due !== Infinity) {
-      if (due === this.#hostTimerDue && outside === this.#hostTimerOutside) return;
+      // One that stands earlier is left: it fires, finds nothing due, and is set anew. Setting one for every change costs more.
+      if (due >= this.#hostTimerDue && outside === this.#hostTimerOutside) return;
       this.#clearHostTimer();
       this.#hostTimerDue = due;
       this.#hostTimerOutside = outside;

@@ -23,7 +23,7 @@
  */
 import type { Cancelled } from "./cancelled.ts";
 import { UsageError } from "./errors.ts";
-import type { LoopPort } from "./loop-port.ts";
+import type { LoopPort, Timer } from "./loop-port.ts";
 import { INTERRUPTED, RUNNING, STAGE } from "./task-state.ts";
 import type { Stage } from "./task-state.ts";
 
@@ -68,8 +68,8 @@ export const SUSPEND_TOKEN: Suspend = Object.freeze({}) as Suspend;
 /** The one result of every suspension. */
 export const SUSPENDED: IteratorYieldResult<Suspend> = Object.freeze({ done: false, value: SUSPEND_TOKEN });
 
-/** A task as its wait sees it. Implemented by `Task`. */
-export interface Waiter {
+/** A task as its wait sees it. Implemented by `Task`. As a timer, it ends its wait with `undefined`. */
+export interface Waiter extends Timer {
   readonly id: number;
   readonly name: string;
   readonly loop: LoopPort;

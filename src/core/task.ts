@@ -9,6 +9,7 @@
  *
  * A program may hold a million of these, so every field is paid for a million times: there is no field for what can be
  * found (the loop, the owner, the parent), and what few tasks need is created when needed (own scope, watchers, locals).
+ * A task is its own timer, so that a sleep needs no object with state.
  * No part of a step allocates. Methods and hot fields are `private` in TypeScript's sense: a `#method` would put a brand on
  * every instance, another field and a slower constructor.
  *
@@ -23,7 +24,7 @@ import type { StackFrame } from "./await-stack.ts";
 import { Cancelled } from "./cancelled.ts";
 import { CancelledError, ForeignYieldError, InternalError, UsageError, describeValue } from "./errors.ts";
 import { Future } from "./future.ts";
-import type { LoopPort, Runnable } from "./loop-port.ts";
+import type { LoopPort, Runnable, Timer } from "./loop-port.ts";
 import { isOperation, running, SUSPEND_TOKEN, SUSPENDED, Wait } from "./operation.ts";
 import type { Coroutine, Frame, Operation, Started, Suspend, Waiter } from "./operation.ts";
 import type { ProbeHub, TaskView } from "./probe.ts";
@@ -96,7 +97,7 @@ class Rare {
   site: { readonly stack?: unknown } | null = null;
 }
 
-export class Task<T> implements Waiter, Runnable, TaskView, Operation<T>, PromiseLike<T>, Linked<Task<unknown>> {
+export class Task<T> implements Waiter, Runnable, Timer, TaskView, Operation<T>, PromiseLike<T>, Linked<Task<unknown>> {
   readonly id: number;
   /** A name, or the function that has it: reading the name of a function costs more than keeping it. */
   private readonly label: string | { readonly name: string };
@@ -111,6 +112,8 @@ export class Task<T> implements Waiter, Runnable, TaskView, Operation<T>, Promis
   /** @internal */
   after: Task<unknown> | null = null;
   steps = 0;
+  /** Place in the timer heap while it sleeps: a task is its own timer. @internal */
+  heapIndex = -1;
   /** The state in the low bits, flags above: one number instead of two fields. @internal */
   flags: number = CREATED;
   /** What the wait ended with; after settling the result. */
@@ -322,7 +325,7 @@ export class Task<T> implements Waiter, Runnable, TaskView, Operation<T>, Promis
       const top: Iterator<Suspend, unknown, unknown> = this.top!;
       let result: IteratorResult<Suspend, unknown>;
       try {
-        result = top.next();
+        result = resume.call(top);
         if (result !== SUSPENDED && result.done !== true) result = this.examine(top, result);
       } catch (error) {
         if (this.end(true, error)) continue;
@@ -382,6 +385,11 @@ export class Task<T> implements Waiter, Runnable, TaskView, Operation<T>, Promis
     this.flags |= FAILING;
     this.unpark(wait);
     return true;
+  }
+
+  /** The time that it slept for is over. @internal */
+  fire(): void {
+    this.wake(this.wait!, undefined);
   }
 
   /** @internal */
@@ -591,13 +599,20 @@ function isAround(target: object, task: Task<unknown>): boolean {
   return false;
 }
 
+const generatorPrototype = (Object.getPrototypeOf(function* () {}) as { readonly prototype: Coroutine<unknown> })
+  .prototype;
+
+// Called directly: each generator function makes objects of a shape of their own, so `top.next` would be a megamorphic load.
+const resume = generatorPrototype.next as (
+  this: Iterator<Suspend, unknown, unknown>,
+) => IteratorResult<Suspend, unknown>;
+
 function iteratorOf(
   body: Operation<unknown>,
   label: string | { readonly name: string },
 ): Iterator<Suspend, unknown, unknown> {
   // A generator is its own iterator; asking a framed one would give a call that needs a caller.
-  if (typeof (body as Partial<Coroutine<unknown>> | null | undefined)?.next === "function")
-    return body as Coroutine<unknown>;
+  if (generatorPrototype.isPrototypeOf(body)) return body as Coroutine<unknown>;
   if (!isOperation(body)) {
     const name = typeof label === "string" ? label : label.name;
     const hint = typeof (body as { then?: unknown } | null)?.then === "function" ? "; wrap promises in until()" : "";
@@ -606,7 +621,11 @@ function iteratorOf(
       "NOT_AN_OPERATION",
     );
   }
-  return (body as Operation<unknown>)[Symbol.iterator]();
+  return delegate(body);
+}
+
+function* delegate(body: Operation<unknown>): Coroutine<unknown> {
+  return yield* body;
 }
 
 /** Plain iterables such as arrays have no `throw`; the engine's complaint about that would hide what is wrong. */

@@ -811,6 +811,29 @@ describe("how far it reaches", () => {
     expect(error).toBeInstanceOf(CancelledError);
   });
 
+  test("nor is it one for the scope in which it is thrown again: that throws CancelledError", () => {
+    const seen = simulated(function* () {
+      let kept: unknown;
+      yield* moveOnAfter(1, function* () {
+        try {
+          yield* sleep(100);
+        } catch (cancelled) {
+          kept = cancelled;
+          throw cancelled;
+        }
+      });
+      try {
+        yield* scope(function* () {
+          throw kept;
+        });
+      } catch (error) {
+        return [error instanceof Cancelled, error instanceof CancelledError];
+      }
+      return [];
+    });
+    expect(seen).toEqual([false, true]);
+  });
+
   test("it crosses to promises as CancelledError, never as Cancelled", async () => {
     const controller = new AbortController();
     const error: unknown = await run(

@@ -93,6 +93,39 @@ describe("a turn", () => {
   });
 });
 
+test("a turn that is interrupted for the host goes on where it was: nobody has a second step before all have had the first", () => {
+  let time = 0;
+  let slices = 0;
+  const host = new VirtualHost(new VirtualClock());
+  const loop = new EventLoop({
+    clock: { now: () => (time += 2) }, // each look at the clock takes a good part of a slice
+    host: {
+      soon: (slice) => host.soon(slice),
+      afterIo(slice) {
+        slices++;
+        host.afterIo(slice);
+      },
+      after: (delayMs, outside, slice) => host.after(delayMs, outside, slice),
+      clear: (timer) => host.clear(timer),
+      report: (message, error) => host.report(message, error),
+    },
+    order: lastInFirstOut,
+  });
+  const rounds: number[] = [];
+  for (let i = 0; i < 50; i++) {
+    loop.spawn(function* () {
+      for (const round of [1, 2, 3]) {
+        rounds.push(round);
+        yield* yieldNow();
+      }
+    });
+  }
+  host.drain();
+  expect(slices).toBeGreaterThan(5);
+  expect(rounds).toEqual(rounds.toSorted((a, b) => a - b));
+  expect(rounds).toHaveLength(150);
+});
+
 describe("timers", () => {
   test("fire by deadline, and among equal deadlines in the order in which they were set", () => {
     const { loop, host } = handLoop();
@@ -159,6 +192,15 @@ describe("timers", () => {
       return count;
     });
     expect(steps).toBeLessThan(5);
+  });
+
+  test("the last one, cancelled from outside, takes the host's timer with it", () => {
+    const { loop, host } = handLoop();
+    const handle = loop.callLater(1000, () => {});
+    let slices = 0;
+    host.drain(() => slices++ === 1); // the loop rests now, and the host's timer is set
+    handle.cancel();
+    expect([host.drain(), loop.now()]).toEqual(["idle", 0]);
   });
 
   test("NaN is refused where it is written", () => {

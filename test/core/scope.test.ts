@@ -146,6 +146,22 @@ describe("a scope ends after its tasks", () => {
     expect(thrownBy(() => kept!.defer(() => {}))).toBeInstanceOf(ScopeClosedError);
   });
 
+  test("while its releases run it takes no tasks and no further releases", () => {
+    const seen = simulated(function* () {
+      const codes: unknown[] = [];
+      yield* scope(function* (own) {
+        own.defer(function* () {
+          yield* sleep(1);
+          for (const late of [() => own.spawn(() => sleep(1)), () => own.defer(() => {})]) {
+            codes.push((thrownBy(late) as ScopeClosedError).code);
+          }
+        });
+      });
+      return codes;
+    });
+    expect(seen).toEqual(["SCOPE_CLOSED", "SCOPE_CLOSED"]);
+  });
+
   test("while its last task runs it takes tasks, also from outside and after its body has returned", () => {
     const seen = simulated(function* () {
       const log: string[] = [];

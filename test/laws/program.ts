@@ -161,18 +161,46 @@ interface Opened {
   readonly deferred: number[];
 }
 
-/** Runs the program, cancels its main task after `cancelAt` steps if asked, and says what was broken. */
-export function execute(body: Body, options: SimulateOptions = {}, cancelAt = -1): Result {
-  const books = new Books();
+/** Whom to cancel from outside, and after how many steps. */
+export interface Cancellation {
+  readonly at: number;
+  readonly target: "main" | "stepped";
+}
+
+/** Ways to run a program that must make no difference. */
+export interface Manner {
+  /** Delegates natively where the program says `frame`. */
+  readonly withoutFrames?: boolean;
+  /** Takes the await stack of every task after every step, which resumes them all. */
+  readonly looking?: boolean;
+}
+
+/** Runs the program, cancels it from outside if asked, and says what was broken. */
+export function execute(
+  body: Body,
+  options: SimulateOptions = {},
+  cancellation?: Cancellation,
+  manner: Manner = {},
+): Result {
+  const books = new Books(manner.withoutFrames !== true);
   const simulation = simulateSync(
     function* main() {
       const loop = EventLoop.current();
       for (const future of books.futures) loop.callLater(FUTURES_AT_MS, () => future.tryResolve());
       yield* books.run(body, "main");
     },
-    { ...options, probe: { taskSettled: (task) => void books.settled.add(task.id) } },
-    (main, _stepped, steps) => {
-      if (steps === cancelAt) main.cancel("from outside");
+    {
+      ...options,
+      probe: {
+        taskSettled: (task) => void books.settled.add(task.id),
+        ...(manner.looking === true ? { afterStep: () => void EventLoop.current().tasks() } : {}),
+      },
+    },
+    (main, stepped, steps) => {
+      if (steps !== cancellation?.at) return;
+      const task = cancellation.target === "main" || stepped === null ? main : stepped;
+      books.cancelledTasks.add(task.id);
+      task.cancel("from outside");
     },
   );
   const { outcome } = simulation;
@@ -186,8 +214,7 @@ export function execute(body: Body, options: SimulateOptions = {}, cancelAt = -1
     books.account(outcome.error);
     if (outcome.error instanceof Cancelled) books.broken.push("main failed with Cancelled itself");
   }
-  if (outcome.status === "cancelled" && cancelAt < 0 && !books.cancelledTasks.has(1))
-    books.broken.push("nobody cancelled main");
+  if (outcome.status === "cancelled" && !books.cancelledTasks.has(1)) books.broken.push("nobody cancelled main");
   books.close();
   books.trace.push(`${outcome.status} at ${simulation.elapsedMs} after ${simulation.steps}`);
   return { broken: books.broken, trace: books.trace, steps: simulation.steps };
@@ -210,7 +237,12 @@ class Books {
   readonly #active = new Set<string>();
   /** For each task that cleans up after a cancellation: the scopes in which it began to, innermost last. */
   readonly #cleaning = new Map<number, object[]>();
+  readonly #usesFrames: boolean;
   #ids = 0;
+
+  constructor(usesFrames: boolean) {
+    this.#usesFrames = usesFrames;
+  }
 
   *run(body: Body, path: string): Coroutine<void> {
     for (const [i, node] of body.entries()) {
@@ -330,7 +362,7 @@ class Books {
         return;
       }
       case "frame":
-        return yield* runFramed(this, node.body, path);
+        return yield* this.#usesFrames ? runFramed(this, node.body, path) : this.run(node.body, path);
       case "shield":
         return yield* this.#opening(path, (body) => shield(() => body(node.body)));
       case "timeout":

@@ -7,13 +7,13 @@
 import { mkdirSync } from "node:fs";
 import { constants as systemConstants } from "node:os";
 import { setFlagsFromString } from "node:v8";
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import { CancelledError, run } from "fibril";
 import { CommandLineError } from "../command-line-error.ts";
 import { FetchRun } from "./fetch-all.ts";
 import { openInput } from "./input.ts";
 import { BadLine, parseLine } from "./job.ts";
-import { OutputClosed, OutputStream } from "./output-stream.ts";
+import { OutputClosed, OutputFailed, OutputStream } from "./output-stream.ts";
 import { BarProgress, LineProgress, SilentProgress } from "./progress.ts";
 import type { Progress, View } from "./progress.ts";
 import { DEFAULTS, parseSettings } from "./settings.ts";
@@ -31,16 +31,24 @@ export function fetchCommand(): Command {
     )
     .option("-o, --output <folder>", "save each body in this folder, under a name made from its URL")
     .option("--ndjson", "print one line of JSON for each URL: status, size, SHA-256, times, error")
-    .option("-c, --concurrency <n>", "requests at once", DEFAULTS.concurrency)
+    .addOption(withDefault("-c, --concurrency <n>", "requests at once", DEFAULTS.concurrency))
     .option("--per-host <n>", "requests at once to one host (default: no limit of its own)")
-    .option(
-      "--timeout <time>",
-      "limit for connecting, for the headers and for each silence in the body",
-      DEFAULTS.timeout,
+    .addOption(
+      withDefault(
+        "--timeout <time>",
+        "limit for connecting, for headers, for each silence in a body",
+        DEFAULTS.timeout,
+      ),
     )
     .option("--max-time <time>", "limit for one try as a whole (default: none)")
-    .option("--retries <n>", "how often to try again what may succeed later", DEFAULTS.retries)
-    .option("--retry-delay <time>", "longest wait before the first retry; doubles each time", DEFAULTS.retryDelay)
+    .addOption(withDefault("--retries <n>", "how often to try again what may succeed later", DEFAULTS.retries))
+    .addOption(
+      withDefault(
+        "--retry-delay <time>",
+        "longest wait before the first retry; doubles each time",
+        DEFAULTS.retryDelay,
+      ),
+    )
     .option("--retry-all", "try again whatever the method; otherwise not POST and PATCH")
     .option("-H, --header <line>", 'send a header, "Name: value"; may be given several times', collect)
     .option("-X, --method <method>", "the method (default: GET, with --data POST)")
@@ -54,15 +62,22 @@ export function fetchCommand(): Command {
 
 const HELP = `
 Times are written 30s, 500ms, 2m; a plain number is seconds. Sizes are written 1000000, 64k, 10M.
-A line of the input is a URL or an object such as
-  {"url": "https://example.org/", "method": "POST", "headers": {"accept": "text/plain"}, "body": "hello", "output": "a.txt"}
 
-Exit code: 0 all fetched, 1 some failed (no answer, or status 400 and above), 2 nothing could be done, 130 after Ctrl-C.
+A line of the input is a URL, or an object of which only "url" is needed:
+  {"url": "http://localhost/", "method": "POST", "headers": {"a": "b"}, "body": "c", "output": "d.txt"}
+
+Exit codes: 0 all fetched; 1 some failed (no answer, or status 400 and above); 2 nothing could be done;
+130 ended by Ctrl-C.
 
 Examples:
   fibril fetch https://example.org/ > page.html
   fibril fetch -i urls.txt -o pages -c 100 --per-host 8
   fibril fetch -i urls.txt --ndjson | jq -r 'select(.error) | .url'`;
+
+/** Without the quotation marks that a default of text gets in the help. */
+function withDefault(flags: string, description: string, value: string): Option {
+  return new Option(flags, description).default(value, value);
+}
 
 function collect(value: string, before: readonly string[] | undefined): string[] {
   return [...(before ?? []), value];
@@ -81,20 +96,22 @@ async function fetchAction(urls: readonly string[], options: RawSettings): Promi
   const audience = new Audience(settings, fetching);
   const startedAt = performance.now();
   let stoppedBy: NodeJS.Signals | undefined;
-  let isOutputClosed = false;
+  let outputError: Error | undefined;
   try {
     await run(() => fetching.main(), { name: "fetch", handleSignals: true });
   } catch (error) {
     stoppedBy = signalOf(error);
-    isOutputClosed = error instanceof OutputClosed;
-    if (stoppedBy === undefined && !isOutputClosed) throw error;
+    if (error instanceof OutputClosed || error instanceof OutputFailed) outputError = error;
+    else if (stoppedBy === undefined) throw error;
   } finally {
     audience.end();
     output.release();
     giveBack();
   }
   const { tally, expected, isExpectedExact } = fetching;
-  process.exitCode = stoppedBy === undefined ? Number(tally.failed > 0) : 128 + systemConstants.signals[stoppedBy];
+  const hasFailed = tally.failed > 0 || outputError instanceof OutputFailed;
+  process.exitCode = stoppedBy === undefined ? Number(hasFailed) : 128 + systemConstants.signals[stoppedBy];
+  if (outputError instanceof OutputFailed) process.stderr.write(`fibril: ${outputError.message}\n`);
   if (settings.wanted.body && stoppedBy === undefined) return; // one URL: its body says it all
   const elapsedMs = performance.now() - startedAt;
   const stop = stoppedBy === undefined ? undefined : stoppedBy === "SIGINT" ? "Ctrl-C" : stoppedBy;

@@ -8,8 +8,8 @@
  * its whole host is left alone for that time: its other URLs would only meet the same answer.
  */
 import { join } from "node:path";
-import { scope, sleep } from "fibril";
-import type { Coroutine, Scope } from "fibril";
+import { currentScope, currentTask, scope, sleep } from "fibril";
+import type { Coroutine, Scope, Task } from "fibril";
 import { Session } from "fibril/http";
 import { FileSink, NOWHERE, StreamSink } from "./body-sink.ts";
 import type { BodySink } from "./body-sink.ts";
@@ -47,6 +47,7 @@ export class FetchRun implements View {
   readonly #settings: Settings;
   readonly #surroundings: Surroundings;
   readonly #queue: JobQueue<Job>;
+  readonly #pauses = new Set<Task<void>>();
   readonly #names: NameLedger = new NameLedger();
 
   constructor(settings: Settings, surroundings: Surroundings) {
@@ -82,13 +83,16 @@ export class FetchRun implements View {
       headers,
     });
     const download = new Download(session, this.#settings, this.tally);
-    yield* scope((own) => this.#start(own, download), { name: "fetching" });
+    const hosts = currentScope();
+    yield* scope((own) => this.#start(own, hosts, download), { name: "fetching" });
+    // Nothing is left to fetch, so nobody has to wait for the hosts that asked for time.
+    for (const pause of this.#pauses) yield* pause.cancel("there is nothing left to fetch");
   }
 
-  *#start(own: Scope, download: Download): Coroutine<void> {
+  *#start(own: Scope, hosts: Scope, download: Download): Coroutine<void> {
     own.spawn({ name: "input" }, this.#readInput.bind(this));
     for (let number = 1; number <= this.#settings.concurrency; number++) {
-      own.spawn({ name: `fetch ${number}` }, this.#work.bind(this), download, own);
+      own.spawn({ name: `fetch ${number}` }, this.#work.bind(this), download, own, hosts);
     }
   }
 
@@ -127,12 +131,13 @@ export class FetchRun implements View {
     yield* this.#print({ line, url, failure, attempts: 0, ...nothing });
   }
 
-  *#work(download: Download, own: Scope): Coroutine<void> {
+  *#work(download: Download, own: Scope, hosts: Scope): Coroutine<void> {
     for (let job = yield* this.#queue.take(); job !== undefined; job = yield* this.#queue.take()) {
       this.tally.underWay++;
       const sink = this.#sinkFor(job);
       const attempt = yield* download.attempt(job, sink);
       this.tally.underWay--;
+      if (attempt.retryAfterMs !== undefined) this.#leaveAlone(job.origin, attempt.retryAfterMs, hosts);
       const isOver = !this.#mayTryAgain(job, attempt, sink, own);
       this.#queue.finished(job);
       if (isOver) yield* this.#conclude(job, attempt);
@@ -146,9 +151,6 @@ export class FetchRun implements View {
 
   #mayTryAgain(job: Job, { failure, method, retryAfterMs }: Attempt, sink: BodySink, own: Scope): boolean {
     if (failure === null) return false;
-    if (retryAfterMs !== undefined && this.#settings.retries > 0) {
-      own.spawn({ name: `leave ${job.origin} alone` }, this.#holdHost.bind(this), job.origin, retryAfterMs);
-    }
     if (!shallRetry(this.#settings, method, failure, job.tries) || !sink.canRestart) return false;
     const delayMs = retryDelayMs(this.#settings, job.tries, retryAfterMs, Math.random());
     this.#queue.leave();
@@ -162,10 +164,16 @@ export class FetchRun implements View {
     this.#queue.comeBack(job);
   }
 
-  *#holdHost(origin: string, ms: number): Coroutine<void> {
+  #leaveAlone(origin: string, ms: number, hosts: Scope): void {
+    if (this.#settings.retries === 0) return; // who does not want to wait does not wait for this either
     this.#queue.hold(origin);
+    this.#pauses.add(hosts.spawn({ name: `leave ${origin} alone` }, this.#releaseHost.bind(this), origin, ms));
+  }
+
+  *#releaseHost(origin: string, ms: number): Coroutine<void> {
     yield* sleep(ms);
     this.#queue.release(origin);
+    this.#pauses.delete(currentTask() as Task<void>);
   }
 
   *#conclude(job: Job, attempt: Attempt): Coroutine<void> {

@@ -10,6 +10,11 @@ export class OutputClosed extends Error {
   override readonly name = "OutputClosed";
 }
 
+/** The output takes nothing any more, such as a file on a full disk. */
+export class OutputFailed extends Error {
+  override readonly name = "OutputFailed";
+}
+
 export class OutputStream {
   readonly #stream: Writable;
   /** Set while the stream has more than it wants. */
@@ -23,13 +28,24 @@ export class OutputStream {
 
   /**
    * Writes, and then waits until there is room for more. What was given is written even when the wait is cancelled.
-   * @throws {OutputClosed} when nobody reads any more, and what else the stream fails with.
+   * @throws {OutputClosed} when nobody reads any more.
+   * @throws {OutputFailed} when the stream fails otherwise.
    */
   *write(data: string | Uint8Array): Coroutine<void> {
     if (this.#failure !== null) throw this.#failure;
-    if (this.#stream.write(data)) return;
+    if (this.#accepts(data)) return;
     this.#drained ??= new Future<void>({ name: "room in the standard output", external: true });
     yield* this.#drained;
+  }
+
+  /** A file that is the standard output is written at once, and throws. */
+  #accepts(data: string | Uint8Array): boolean {
+    try {
+      return this.#stream.write(data);
+    } catch (error) {
+      this.#fail(error as NodeJS.ErrnoException);
+      throw this.#failure!;
+    }
   }
 
   /** Takes the listeners away; what was written still goes out. */
@@ -43,7 +59,10 @@ export class OutputStream {
   };
 
   readonly #fail = (error: NodeJS.ErrnoException): void => {
-    this.#failure = error.code === "EPIPE" ? new OutputClosed("nobody reads the output any more") : error;
+    this.#failure =
+      error.code === "EPIPE"
+        ? new OutputClosed("nobody reads the output any more")
+        : new OutputFailed(`cannot write the output: ${error.message}`, { cause: error });
     this.#drained?.reject(this.#failure);
     this.#drained = null;
   };

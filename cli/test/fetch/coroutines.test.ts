@@ -8,7 +8,7 @@ import { describe, expect, test } from "vitest";
 import { FileSink } from "../../src/fetch/body-sink.ts";
 import { FetchRun } from "../../src/fetch/fetch-all.ts";
 import { Input } from "../../src/fetch/input.ts";
-import { OutputStream } from "../../src/fetch/output-stream.ts";
+import { OutputClosed, OutputFailed, OutputStream } from "../../src/fetch/output-stream.ts";
 import { DEFAULTS, parseSettings } from "../../src/fetch/settings.ts";
 import { HostileServer } from "./hostile-server.ts";
 import { parseLines, temporaryFolder } from "./in-process.ts";
@@ -87,6 +87,33 @@ describe("a run", () => {
     takeOne();
     await once(slow, "finish");
     expect(parseLines(written.join(""))).toHaveLength(50);
+  });
+});
+
+describe("an output", () => {
+  test.for([
+    ["is closed", "EPIPE", OutputClosed, "nobody reads the output any more"],
+    ["is full", "ENOSPC", OutputFailed, "cannot write the output: no room"],
+  ] as const)("that %s ends whoever waits for it, and every write after that", async ([, code, kind, message]) => {
+    const problem = Object.assign(new Error("no room"), { code });
+    let fail: ((error: Error) => void) | undefined;
+    const output = new OutputStream(
+      new Writable({ highWaterMark: 1, write: (_chunk, _encoding, done) => void (fail = done) }),
+    );
+    const first = run(() => output.write("waits")).catch((error: unknown) => error);
+    await expect.poll(() => fail, PATIENT).toBeDefined();
+    fail!(problem);
+    expect(await first).toMatchObject({ message });
+    await expect(run(() => output.write("too late"))).rejects.toBeInstanceOf(kind);
+  });
+
+  test("that throws is one that fails", async () => {
+    const full = new Writable({
+      write(): void {
+        throw new Error("no room");
+      },
+    });
+    await expect(run(() => new OutputStream(full).write("x"))).rejects.toThrow("cannot write the output: no room");
   });
 });
 

@@ -143,6 +143,17 @@ describe("trying again", () => {
     expect(performance.now() - startedAt).toBeGreaterThan(path === "busy-date" ? 0 : 990);
   });
 
+  test("a Retry-After that nobody waits for any more does not hold up the end", async () => {
+    const server = await HostileServer.start({
+      fading: (_request, response, count) => {
+        if (count === 1) response.writeHead(503).end();
+        else response.writeHead(429, { "retry-after": "100" }).end();
+      },
+    });
+    const { results } = await fetchHere([`${server.origin}/fading`], { ndjson: true, retries: "1" });
+    expect(results[0]).toMatchObject({ status: 429, attempts: 2 });
+  });
+
   test("a host that says Retry-After is left alone by all the others meanwhile", async () => {
     const server = await HostileServer.start();
     const other = await HostileServer.start();
