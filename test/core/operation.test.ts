@@ -1,7 +1,7 @@
 /**
  * The contract of suspension: what may stand between a coroutine and its wait, and what happens to those who break it.
  */
-import { coroutine, EventLoop, ForeignYieldError, Future, scope, sleep, spawn, UsageError, yieldNow } from "fibril";
+import { coroutine, ForeignYieldError, Future, scope, sleep, spawn, UsageError, yieldNow } from "fibril";
 import type { Coroutine, Operation, Suspend, Task } from "fibril";
 import { Wait, WaitQueue } from "fibril/lowlevel";
 import type { Started, Waiter } from "fibril/lowlevel";
