@@ -55,6 +55,9 @@ type TaskFunction<Args extends readonly unknown[], T> = (...args: Args) => Opera
 
 const DEFAULT_CLEANUP_MS = 5_000;
 
+/** Cancellations after which a body that returns a value meant just that. */
+const BY_BODY: ReadonlySet<CancelSource> = new Set(["request", "obsolete"]);
+
 /** `open`: takes tasks. `closed`: its body has returned and its last task has settled. `left`: its host has left it. */
 type ScopeState = "open" | "closed" | "left";
 
@@ -83,7 +86,7 @@ export class Scope implements TaskScope {
   isReached: boolean;
   /** @internal */
   isExpired = false;
-  /** Whether the body ended because this scope was cancelled. @internal */
+  /** Whether the body, or what it left running, ended because this scope was cancelled. @internal */
   isCaught = false;
   /** Whether a child was ended by the cancellation of this scope or of one around it. @internal */
   isCutShort = false;
@@ -99,6 +102,8 @@ export class Scope implements TaskScope {
   #childrenEnd: ChildrenEnd | null = null;
   #starting: Set<Task<unknown>> | null = null;
   #end: Future<void> | null = null;
+  /** Whether the body itself cancelled the scope before it returned: it had no more use for what was left. */
+  #isMeant = false;
   /** Around the release that runs now. */
   #releasing: Scope | null = null;
   /** Once a cancellation has reached it: until when releases may take. */
@@ -282,7 +287,7 @@ export class Scope implements TaskScope {
     return new CancelledError(`scope "${this.name}"`, this.#cancelled?.reason ?? passed);
   }
 
-  /** For `timeout` and `shield`, whose bodies may cancel the scope by hand too. @internal */
+  /** For `timeout` and `moveOnAfter`, whose bodies may cancel the scope by hand too. @internal */
   throwUnlessDeadline(): void {
     if (this.#cancelled !== null && this.#cancelled.source !== "deadline") throw this.asError();
   }
@@ -342,9 +347,7 @@ export class Scope implements TaskScope {
     const observed = task.isObserved;
     const outcome = task.outcome!;
     if (outcome.status === "cancelled") {
-      // Not by its own cancel(), and not because the body had no more use for it.
-      const meant = this.#cancelled?.source === "request" || this.#cancelled?.source === "obsolete";
-      if ((outcome.cancelled.scope as Scope).host !== task && !meant) this.isCutShort = true;
+      if ((outcome.cancelled.scope as Scope).host !== task) this.isCutShort = true; // not by its own cancel()
     } else if (outcome.status === "failed") {
       if (this.#onChildFailure === null) {
         if (!wasStarting) this.fail(outcome.error);
@@ -372,7 +375,7 @@ export class Scope implements TaskScope {
       if (!(value instanceof Cancelled) || !this.#isWithin(value.scope)) this.fail(toFailure(value));
       else if (value.scope === this) this.isCaught = true;
       else passing = value;
-    }
+    } else if (this.#cancelled !== null) this.#isMeant = BY_BODY.has(this.#cancelled.source);
     while (this.#children.size > 0) {
       this.#childrenEnd = new ChildrenEnd(this); // again, when one was spawned after the last had settled
       yield* this.#childrenEnd;
@@ -383,11 +386,15 @@ export class Scope implements TaskScope {
     this.#leave(host);
     if (this.#failure !== null) throw this.#failure.error;
     if (passing !== null) throw passing;
+    if (this.isCutShort && !this.#isMeant) {
+      // The body had returned, what it left running did not end: that is not what the caller asked for.
+      if ((host.flags & INTERRUPTED) !== 0) throw host.takeCancellation();
+      if (this.#cancelled !== null) this.isCaught = true;
+    }
     if (this.isCaught) {
       if (this.isTaskScope) throw this.#cancelled;
       return undefined;
     }
-    if (this.isCutShort && (host.flags & INTERRUPTED) !== 0) throw host.takeCancellation();
     return value;
   }
 
@@ -521,7 +528,7 @@ function* callWith<T>(body: (scope: Scope) => Operation<T>, own: Scope): Corouti
 export function* shield<T>(body: Body<T>): Coroutine<T> {
   const own = Scope.enter({ name: "shield", isShield: true });
   const value = yield* own.run(toOperation(body));
-  if (own.isCaught) own.throwUnlessDeadline();
+  if (own.isCaught) throw own.asError();
   return value as T;
 }
 

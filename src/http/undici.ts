@@ -64,10 +64,10 @@ export interface UndiciModule {
   readonly buildConnector: (options: never) => unknown;
 }
 
-/** There is no undici, or one that is too old. Code: `HTTP_UNDICI_MISSING`. */
+/** There is no undici, or one that does not fit. Code: `HTTP_UNDICI_MISSING`. */
 export class UndiciMissingError extends FibrilError {
   constructor(problem: string, options?: ErrorOptions) {
-    super("HTTP_UNDICI_MISSING", `cannot open an HTTP session: ${problem}; run "npm install undici"`, options);
+    super("HTTP_UNDICI_MISSING", `cannot open an HTTP session: ${problem}`, options);
   }
 }
 
@@ -76,15 +76,20 @@ export async function importUndici(): Promise<UndiciModule> {
     return checkUndici(await import("undici"));
   } catch (cause) {
     const { code } = cause as { readonly code?: unknown };
-    if (code !== "ERR_MODULE_NOT_FOUND" && code !== "MODULE_NOT_FOUND") throw cause;
-    throw new UndiciMissingError('the package "undici" (^7.30 || ^8) is not installed', { cause });
+    const isMissing = code === "ERR_MODULE_NOT_FOUND" || code === "MODULE_NOT_FOUND";
+    const problem = isMissing
+      ? 'the package "undici" (^7.30 || ^8) is not installed; run "npm install undici"'
+      : 'the package "undici" that is installed does not load on this version of Node; Node 20 needs "npm install undici@7"';
+    throw new UndiciMissingError(problem, { cause });
   }
 }
 
 export function checkUndici(module: unknown): UndiciModule {
   const { Client, buildConnector } = module as Partial<UndiciModule>;
   if (typeof Client === "function" && typeof buildConnector === "function") return module as UndiciModule;
-  throw new UndiciMissingError('what was given as "undici" has no Client and buildConnector; 7.30 or later is needed');
+  throw new UndiciMissingError(
+    'what was given as "undici" has no Client and buildConnector; install undici 7.30 or later',
+  );
 }
 
 /** One for a session, so that TLS sessions are resumed on all its connections. */

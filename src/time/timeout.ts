@@ -34,7 +34,7 @@ export function* moveOnAfter<T>(ms: number, body: Body<T>): Coroutine<T | undefi
 /** The deadline ended the body, or a task that the body had left running. */
 function hasTimedOut(scope: Scope): boolean {
   if (scope.isCaught) scope.throwUnlessDeadline();
-  return (scope.isCaught || scope.isCutShort) && scope.cancelled?.source === "deadline";
+  return scope.isCaught;
 }
 
 function describeBody(body: Body<unknown>): string {
