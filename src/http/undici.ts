@@ -71,9 +71,11 @@ export class UndiciMissingError extends FibrilError {
   }
 }
 
-export async function importUndici(): Promise<UndiciModule> {
+/** @param load Where it comes from, so that a test can take it away. */
+export async function importUndici(load: () => Promise<unknown> = () => import("undici")): Promise<UndiciModule> {
+  let module: unknown;
   try {
-    return checkUndici(await import("undici"));
+    module = await load();
   } catch (cause) {
     const { code } = cause as { readonly code?: unknown };
     const isMissing = code === "ERR_MODULE_NOT_FOUND" || code === "MODULE_NOT_FOUND";
@@ -82,6 +84,7 @@ export async function importUndici(): Promise<UndiciModule> {
       : 'the package "undici" that is installed does not load on this version of Node; Node 20 needs "npm install undici@7"';
     throw new UndiciMissingError(problem, { cause });
   }
+  return checkUndici(module);
 }
 
 export function checkUndici(module: unknown): UndiciModule {

@@ -3,10 +3,11 @@
  */
 import { run, scope, sleep, spawn, until, use } from "fibril";
 import type { Coroutine } from "fibril";
-import { Session, UndiciMissingError } from "fibril/http";
+import { Session } from "fibril/http";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
+import { importUndici } from "../../src/http/undici.ts";
 import { failureOf, NOTHING, withSession } from "./harness.ts";
 import { startHttpServer } from "./servers.ts";
 import { undiciVersions } from "./undici-versions.ts";
@@ -103,11 +104,21 @@ describe.each(undiciVersions)("the life of a session on %s", (_, undici) => {
   });
 });
 
-test("without undici, opening a session says what to install", async () => {
-  const error = new UndiciMissingError('the package "undici" (^7.30 || ^8) is not installed');
-  expect(error).toMatchObject({
+test("without undici, the error says what to install", async () => {
+  const missing = Object.assign(new Error("Cannot find package 'undici'"), { code: "ERR_MODULE_NOT_FOUND" });
+  await expect(importUndici(() => Promise.reject(missing))).rejects.toMatchObject({
     code: "HTTP_UNDICI_MISSING",
-    message: expect.stringContaining('run "npm install undici"'),
+    message: expect.stringContaining('run "npm install undici"') as string,
+    cause: missing,
+  });
+});
+
+test("with an undici that does not load, as 8 on Node 20, the error says which one to install", async () => {
+  const broken = new TypeError("Cannot read properties of undefined (reading 'bind')");
+  await expect(importUndici(() => Promise.reject(broken))).rejects.toMatchObject({
+    code: "HTTP_UNDICI_MISSING",
+    message: expect.stringContaining('"npm install undici@7"') as string,
+    cause: broken,
   });
 });
 
