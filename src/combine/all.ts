@@ -9,7 +9,8 @@ export type Results<Bodies> = { -readonly [Key in keyof Bodies]: Bodies[Key] ext
  * keys, of the operands.
  *
  * The first failure cancels the others, waits for them, and is thrown as it is; later ones are in `suppressedErrors`.
- * Cancelling cancels all of them. A task among the operands is joined; cancelling does not reach it.
+ * Cancelling cancels all of them; values that some have given by then are dropped, so take what has to be released with
+ * `use` inside the operand. A task among the operands is joined; cancelling does not reach it.
  * @example
  * const [user, orders] = yield* all([loadUser(id), loadOrders(id)]);
  * const { a, b } = yield* all({ a: sleep(1), b: () => load() });

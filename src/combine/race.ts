@@ -6,7 +6,8 @@ import type { Results } from "./all.ts";
  * Runs the operations at the same time and gives the result of the first one that ends; a failure wins too and is thrown.
  * The losers are cancelled, and their cleanup has ended when `race` returns. What a loser's cleanup throws is thrown.
  *
- * Cancelling cancels all of them; nothing is left running.
+ * Cancelling cancels all of them; nothing is left running. A loser that ends in the same turn as the winner has its value
+ * dropped, so take what has to be released with `use` inside the operand.
  * @throws {UsageError} when there is nothing to race: that would wait for ever.
  * @throws {CancelledError} when the first one to end was cancelled, by its own doing or through its task.
  * @example
