@@ -1,13 +1,15 @@
 /**
- * The door for those who extend the kernel: new waits, other hosts and clocks, observers. Fibril's own upper folders use
- * nothing else.
+ * The door for those who extend the kernel: new waits and combinators, other hosts and clocks, observers.
  */
 export {
   describeValue,
+  isOperation,
   running,
+  sharedWait,
   systemClock,
   systemHost,
   TASK_STATES,
+  toOperation,
   TRANSITIONS,
   Wait,
   WaitQueue,

@@ -80,6 +80,8 @@ function captureChain(task: Waiter, chain: Iterator<Suspend, unknown, unknown>):
   capture.prepareStackTrace = (_error, frames) => frames;
   try {
     resumeForStack(chain);
+  } catch {
+    // It is on the stack right now (a probe asks in the middle of a step), so it stands nowhere yet.
   } finally {
     capture.prepareStackTrace = prepareStackTrace;
     capture.stackTraceLimit = stackTraceLimit;

@@ -36,9 +36,9 @@ export class ForeignYieldError extends UsageError {
 
 /** A scope that takes no more tasks was asked to spawn. Code: `SCOPE_CLOSED`. */
 export class ScopeClosedError extends UsageError {
-  constructor(task: string, scope: string) {
+  constructor(what: string, scope: string) {
     super(
-      `cannot spawn "${task}" in closed scope "${scope}"; spawn before the scope's body has returned and its last task has settled`,
+      `cannot ${what} in closed scope "${scope}"; do it before the scope's body has returned and its last task has settled`,
       "SCOPE_CLOSED",
     );
   }
@@ -106,7 +106,7 @@ export class InternalError extends FibrilError {
   }
 }
 
-const suppressed = new WeakMap<object, unknown[]>();
+const suppressed = new WeakMap<object, Set<unknown>>();
 
 /**
  * The failures that came after `error` in the same scope, in the order in which they happened; empty when none did.
@@ -123,8 +123,8 @@ export function suppress(first: unknown, later: unknown): boolean {
   if (first === later) return true;
   if (!isObject(first)) return false;
   const list = suppressed.get(first);
-  if (list === undefined) suppressed.set(first, [later]);
-  else if (!list.includes(later)) list.push(later);
+  if (list === undefined) suppressed.set(first, new Set([later]));
+  else list.add(later);
   return true;
 }
 
@@ -140,4 +140,11 @@ export function describeValue(value: unknown): string {
   if (value instanceof Error) return `${value.name}: ${value.message}`;
   const name: unknown = value.constructor?.name;
   return typeof name === "string" && name !== "" ? `an object of class ${name}` : "an object";
+}
+
+/** @throws {UsageError} when it is not a number. @internal */
+export function checkDuration(what: string, ms: unknown): void {
+  if (typeof ms !== "number" || Number.isNaN(ms)) {
+    throw new UsageError(`${what} must be a number of milliseconds, got ${describeValue(ms)}`);
+  }
 }

@@ -44,6 +44,8 @@ interface Platform {
   process?: {
     on?(event: string, handler: (signal: string) => void): void;
     off?(event: string, handler: (signal: string) => void): void;
+    listenerCount?(event: string): number;
+    exit?(code: number): never;
     kill?(pid: number, signal: string): void;
     pid?: number;
   };
@@ -92,5 +94,9 @@ function onSignals(signals: readonly string[], handler: (signal: string) => void
 
 function exitBySignal(signal: string): void {
   const process = platform.process!;
-  process.kill!(process.pid!, signal); // no handler of ours is left, so the default action ends the process
+  // With a listener of somebody else's left, the signal would only call that one.
+  if ((process.listenerCount?.(signal) ?? 0) > 0) process.exit!(128 + (SIGNAL_NUMBERS[signal] ?? 0));
+  process.kill!(process.pid!, signal); // no listener is left, so the default action ends the process
 }
+
+const SIGNAL_NUMBERS: Readonly<Record<string, number>> = { SIGINT: 2, SIGTERM: 15 };

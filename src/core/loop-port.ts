@@ -9,7 +9,7 @@ export interface Runnable {
   run(): void;
 }
 
-/** Something in the timer heap. `fire` runs at the end of a turn, must not throw and must not run user code. */
+/** Something in the timer heap. `fire` runs at the end of a turn, as no task, and must not throw. */
 export interface Timer extends HeapItem {
   fire(): void;
 }

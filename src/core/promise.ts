@@ -3,8 +3,9 @@
  */
 import type { Cancelled } from "./cancelled.ts";
 import { CancelledError, describeValue, UsageError } from "./errors.ts";
-import { Wait } from "./operation.ts";
-import type { Operation, Started, Waiter } from "./operation.ts";
+import { running, sharedWait, Wait } from "./operation.ts";
+import type { Operation, Started, Suspend, Waiter } from "./operation.ts";
+import { INTERRUPTED } from "./task-state.ts";
 
 /**
  * Waits for a promise, or for what `start` makes when it is called with an `AbortSignal`.
@@ -24,8 +25,8 @@ export function until<T>(promise: PromiseLike<T> | ((signal: AbortSignal) => Pro
 class PromiseWait<T> extends Wait<T> {
   readonly #source: PromiseLike<T> | ((signal: AbortSignal) => PromiseLike<T>);
   #controller: AbortController | null = null;
-  /** Whose end counts: the operation may be used again while an earlier promise is still pending. */
-  #awaited: PromiseLike<T> | null = null;
+  /** What the promise tells; replaced at each use, and let go of when the wait ends: the promise may live long. */
+  #settlement: Settlement<T> | null = null;
 
   constructor(source: PromiseLike<T> | ((signal: AbortSignal) => PromiseLike<T>)) {
     super();
@@ -42,29 +43,33 @@ class PromiseWait<T> extends Wait<T> {
     return true;
   }
 
+  override next(): IteratorResult<Suspend, T> {
+    const task = running.task;
+    if (task !== null && task.wait === null && (task.flags & INTERRUPTED) !== 0 && typeof this.#source !== "function") {
+      // The cancellation is thrown before the wait begins; nobody will ever hear of the promise, which may reject.
+      this.#source.then(undefined, () => {});
+    }
+    return super.next();
+  }
+
   protected start(task: Waiter): Started<T> {
+    if (this.#settlement !== null && this.#settlement.task !== null) throw sharedWait(this.reason);
     const promise = typeof this.#source === "function" ? this.#begin(this.#source) : this.#source;
     if (typeof (promise as Partial<PromiseLike<T>> | null | undefined)?.then !== "function") {
       throw new UsageError(`until() takes a promise or a function that returns one, got ${describeValue(promise)}`);
     }
-    // Before parking: a `then` of somebody else's may throw. It never calls back in the same step; should it, nothing waits yet.
-    this.#awaited = promise;
-    const parked = (): boolean => task.wait === (this as Wait<unknown>) && this.#awaited === promise;
-    let early: (() => void) | null = null;
-    const settle = (end: () => void): void => {
-      if (parked()) end();
-      else if (task.wait === null) early = end;
-    };
-    promise.then(
-      (value) => settle(() => void task.wake(this, value)),
-      (error: unknown) => settle(() => void task.wakeError(this, error)),
-    );
+    const settlement = new Settlement<T>(task, this);
+    // Before parking: a `then` of somebody else's may throw, or call back in the same step.
+    promise.then(settlement.resolved, settlement.rejected);
+    this.#settlement = settlement;
     const started = task.park(this);
-    if (early !== null) (early as () => void)();
+    settlement.begin();
     return started;
   }
 
   withdraw(_task: Waiter, cancelled: Cancelled | null): boolean {
+    if (this.#settlement !== null) this.#settlement.task = null;
+    this.#settlement = null;
     this.#controller?.abort(new CancelledError(this.reason, cancelled?.reason));
     return true;
   }
@@ -72,5 +77,40 @@ class PromiseWait<T> extends Wait<T> {
   #begin(source: (signal: AbortSignal) => PromiseLike<T>): PromiseLike<T> {
     this.#controller = new AbortController();
     return source(this.#controller.signal);
+  }
+}
+
+/**
+ * What a promise calls back. The promise keeps it for as long as it lives, so it lets go of the task when the wait ends:
+ * otherwise each given-up wait on a promise that never settles would keep a whole task.
+ */
+class Settlement<T> {
+  task: Waiter | null;
+  readonly #wait: Wait<T>;
+  #isParked = false;
+  #early: ((task: Waiter) => void) | null = null;
+
+  constructor(task: Waiter, wait: Wait<T>) {
+    this.task = task;
+    this.#wait = wait;
+  }
+
+  readonly resolved = (value: T): void => this.#end((task) => void task.wake(this.#wait, value));
+  readonly rejected = (error: unknown): void => this.#end((task) => void task.wakeError(this.#wait, error));
+
+  /** The task is parked now; a promise that has called back already ends the wait at once. */
+  begin(): void {
+    this.#isParked = true;
+    if (this.#early !== null) this.#end(this.#early);
+  }
+
+  #end(wake: (task: Waiter) => void): void {
+    if (!this.#isParked) {
+      this.#early ??= wake;
+      return;
+    }
+    const { task } = this;
+    this.task = null;
+    if (task !== null) wake(task);
   }
 }

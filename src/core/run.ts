@@ -1,7 +1,7 @@
 /**
  * From promise code into the loop: one main coroutine, and its end as a promise.
  */
-import { CancelledError } from "./errors.ts";
+import { CancelledError, checkDuration } from "./errors.ts";
 import { EventLoop } from "./event-loop.ts";
 import type { EventLoopOptions } from "./event-loop.ts";
 import { systemHost } from "./host.ts";
@@ -46,6 +46,7 @@ export function run<T>(main: () => Operation<T>, options: RunOptions = {}): Prom
       settle();
     };
     const name = main.name === "" ? "main" : main.name;
+    if (options.cleanupMs !== undefined) checkDuration("cleanupMs", options.cleanupMs);
     const task = loop.spawn({ name }, main);
     const scope = task.ownScope() as Scope;
     if (options.cleanupMs !== undefined) scope.cleanupMs = options.cleanupMs;

@@ -20,7 +20,14 @@ import { IntrusiveList } from "../data/intrusive-list.ts";
 import { formatFrame } from "./await-stack.ts";
 import { Cancelled } from "./cancelled.ts";
 import type { CancelSource } from "./cancelled.ts";
-import { CancelledError, CleanupOverrunError, ScopeClosedError, suppress, UsageError } from "./errors.ts";
+import {
+  CancelledError,
+  checkDuration,
+  CleanupOverrunError,
+  ScopeClosedError,
+  suppress,
+  UsageError,
+} from "./errors.ts";
 import { Future } from "./future.ts";
 import type { Timer } from "./loop-port.ts";
 import { isOperation, running, Wait } from "./operation.ts";
@@ -54,9 +61,6 @@ export type Cleanup = () => Operation<unknown> | void;
 type TaskFunction<Args extends readonly unknown[], T> = (...args: Args) => Operation<T>;
 
 const DEFAULT_CLEANUP_MS = 5_000;
-
-/** Cancellations after which a body that returns a value meant just that. */
-const BY_BODY: ReadonlySet<CancelSource> = new Set(["request", "obsolete"]);
 
 /** `open`: takes tasks. `closed`: its body has returned and its last task has settled. `left`: its host has left it. */
 type ScopeState = "open" | "closed" | "left";
@@ -102,7 +106,8 @@ export class Scope implements TaskScope {
   #childrenEnd: ChildrenEnd | null = null;
   #starting: Set<Task<unknown>> | null = null;
   #end: Future<void> | null = null;
-  /** Whether the body itself cancelled the scope before it returned: it had no more use for what was left. */
+  #endElsewhere: Future<void> | null = null;
+  /** Whether the body itself cancelled the scope. */
   #isMeant = false;
   /** Around the release that runs now. */
   #releasing: Scope | null = null;
@@ -170,7 +175,7 @@ export class Scope implements TaskScope {
   }
 
   set deadline(deadline: number) {
-    if (Number.isNaN(deadline)) throw new UsageError(`the deadline of scope "${this.name}" must be a number, got NaN`);
+    checkDuration(`the deadline of scope "${this.name}"`, deadline);
     if (this.#deadlineTimer !== null) this.loop.removeTimer(this.#deadlineTimer);
     this.#deadlineTimer = null;
     if (deadline === Infinity || this.#state === "left" || this.#cancelled !== null) return;
@@ -210,7 +215,7 @@ export class Scope implements TaskScope {
   /** @internal */
   launch<T>(body: Operation<T>, label: string | { readonly name: string }): Task<T> {
     if (this.#state !== "open")
-      throw new ScopeClosedError((typeof label === "string" ? label : label.name) || "task", this.name);
+      throw new ScopeClosedError(`spawn "${(typeof label === "string" ? label : label.name) || "task"}"`, this.name);
     const task = new Task<T>(this, body, label);
     this.#children.push(task as Task<unknown>);
     task.schedule();
@@ -247,7 +252,7 @@ export class Scope implements TaskScope {
       readiness.tryResolve({ value });
     };
     task = this.launch<unknown>(fn(ready, ...args), fn);
-    starting.add(task);
+    if (!isReady) starting.add(task);
     task.watch({ before: null, after: null, taskSettled: () => void readiness.tryResolve(null) });
     try {
       const arrived = yield* readiness;
@@ -270,14 +275,19 @@ export class Scope implements TaskScope {
    */
   cancel(reason?: unknown): Operation<void> {
     this.request("request", reason);
-    const end = (this.#end ??= new Future<void>({ name: `end of scope "${this.name}"` }));
+    // For a task of another loop this loop is outside, so it waits for a future of its own.
+    const external = running.loop !== null && running.loop !== this.loop;
+    const name = `end of scope "${this.name}"`;
+    const end = external
+      ? (this.#endElsewhere ??= new Future<void>({ name, external }))
+      : (this.#end ??= new Future<void>({ name }));
     if (this.#state === "left") end.tryResolve();
     return end;
   }
 
   /** Registers a release: it runs when the scope ends, last in first out, shielded. Its error is a failure of the scope. */
   defer(cleanup: Cleanup): void {
-    if (this.#state !== "open") throw new ScopeClosedError("cleanup", this.name);
+    if (this.#state !== "open") throw new ScopeClosedError("register a release", this.name);
     (this.#cleanups ??= []).push(cleanup);
   }
 
@@ -302,6 +312,8 @@ export class Scope implements TaskScope {
     if (this.#cancelled !== null || this.#state === "left") return;
     const by = running.task === null ? null : running.task.name;
     this.#cancelled = new Cancelled(this, source, reason, by, this.loop.now());
+    // A body that cancels and then returns had no more use for what was left.
+    this.#isMeant = source === "obsolete" || (source === "request" && running.task === this.host);
     if (this.#deadlineTimer !== null) this.loop.removeTimer(this.#deadlineTimer);
     this.loop.probes?.cancelRequested?.(this, this.#cancelled);
     if (this.cleanupMs !== Infinity) {
@@ -316,7 +328,9 @@ export class Scope implements TaskScope {
     if (this.isExpired || this.#state === "left") return;
     this.isExpired = true;
     for (const task of this.#reach()) {
-      if (task.waitingFor !== null && this.#isCleaningUp(task)) this.#reportOverrun(task);
+      if (task.waitingFor !== null && !(task.wait instanceof ChildrenEnd) && this.#isCleaningUp(task)) {
+        this.#reportOverrun(task);
+      }
       task.refreshInterrupt();
     }
   }
@@ -374,8 +388,12 @@ export class Scope implements TaskScope {
     if (failed) {
       if (!(value instanceof Cancelled) || !this.#isWithin(value.scope)) this.fail(toFailure(value));
       else if (value.scope === this) this.isCaught = true;
-      else passing = value;
-    } else if (this.#cancelled !== null) this.#isMeant = BY_BODY.has(this.#cancelled.source);
+      else {
+        passing = value;
+        // Kept outside a shield and thrown again inside: what the body has left here was never told.
+        if (!this.isReached) this.request("failure", value.reason);
+      }
+    }
     while (this.#children.size > 0) {
       this.#childrenEnd = new ChildrenEnd(this); // again, when one was spawned after the last had settled
       yield* this.#childrenEnd;
@@ -406,6 +424,7 @@ export class Scope implements TaskScope {
       shield.deadline = this.#releaseLimit;
       try {
         yield* shield.run(perform(cleanup));
+        if (shield.isCaught) shield.throwUnlessDeadline();
         if (shield.isCaught) this.fail(new CleanupOverrunError(`a release of scope "${this.name}"`, this.cleanupMs));
       } catch (error) {
         this.fail(toFailure(error));
@@ -434,6 +453,7 @@ export class Scope implements TaskScope {
     if (host.unwinding === null || host.unwinding.scope === this) host.unwinding = this.heldOnEntry;
     if ((host.flags & INTERRUPTED) !== 0 || host.unwinding !== null || this.parent!.isReached) host.refreshInterrupt();
     this.#end?.tryResolve();
+    this.#endElsewhere?.tryResolve();
   }
 
   #isWithin(target: object): boolean {
@@ -558,12 +578,6 @@ function* shieldedEnd(end: Operation<void>): Coroutine<void> {
 /** What a body threw, as a failure. A `Cancelled` that belongs to no scope around was kept and thrown again too late. */
 function toFailure(error: unknown): unknown {
   return error instanceof Cancelled ? new CancelledError("something else", error.reason) : error;
-}
-
-function checkDuration(what: string, ms: number): void {
-  if (typeof ms !== "number" || Number.isNaN(ms)) {
-    throw new UsageError(`${what} must be a number of milliseconds, got ${String(ms)}`);
-  }
 }
 
 class DeadlineTimer implements Timer {

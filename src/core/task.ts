@@ -2,7 +2,7 @@
  * A task: one coroutine that the loop runs, from `created` to `settled`.
  *
  * Invariants:
- * - The state changes only in `#become`, along the table in `task-state.ts`; settled is final.
+ * - The state changes only in `become`, along the table in `task-state.ts`; settled is final.
  * - A task has at most one wait. It ends once: by `wake`, by `wakeError`, or withdrawn because of a cancellation.
  * - `scope` is the innermost scope that the task has entered; walking `parent` from there meets the scopes of the task,
  *   then its owner, then those around. The owner counts it as a child until it has settled.
@@ -13,7 +13,7 @@
  * No part of a step allocates. Methods and hot fields are `private` in TypeScript's sense: a `#method` would put a brand on
  * every instance, another field and a slower constructor.
  *
- * Cancellation. `interrupt` says that something has to be thrown at the next wait; `unwinding` is the `Cancelled` that is
+ * Cancellation. The flag `INTERRUPTED` says that something has to be thrown at the next wait; `unwinding` is the `Cancelled` that is
  * on its way through the task and has not been caught by its scope yet. While it is set, the scopes that were cancelled
  * already do not throw again, so cleanup may wait, until their time for cleanup is over. See `pendingCancellation`.
  */
@@ -23,7 +23,6 @@ import { captureAwaitStack, formatFrame } from "./await-stack.ts";
 import type { StackFrame } from "./await-stack.ts";
 import { Cancelled } from "./cancelled.ts";
 import { CancelledError, ForeignYieldError, InternalError, UsageError, describeValue } from "./errors.ts";
-import { Future } from "./future.ts";
 import type { LoopPort, Runnable, Timer } from "./loop-port.ts";
 import { isOperation, running, SUSPEND_TOKEN, SUSPENDED, Wait } from "./operation.ts";
 import type { Coroutine, Frame, Operation, Started, Suspend, Waiter } from "./operation.ts";
@@ -233,9 +232,7 @@ export class Task<T> implements Waiter, Runnable, Timer, TaskView, Operation<T>,
    */
   cancel(reason?: unknown): Operation<void> {
     if (this.top !== null) this.ownScope().cancel(reason); // null: it has settled, or is about to
-    const end = new Future<void>({ name: `end of task "${this.name}"` });
-    this.watch({ before: null, after: null, taskSettled: () => end.resolve() });
-    return end;
+    return { [Symbol.iterator]: () => new Join(this as Task<unknown>, true) as Wait<void> };
   }
 
   /** Joins: the value of the task; throws its failure, or `CancelledError`. Cancelling the joiner leaves the task alone. */
@@ -418,7 +415,8 @@ export class Task<T> implements Waiter, Runnable, Timer, TaskView, Operation<T>,
   refreshInterrupt(): void {
     const cancelled = pendingCancellation(this as Task<unknown>);
     this.setInterrupted(cancelled !== null);
-    if (cancelled === null || this.stage !== WAITING) return;
+    // Also while its wait is being withdrawn: what that aborts may cancel again, and the outer call delivers for both.
+    if (cancelled === null || (this.flags & WAKEABLE) !== WAITING) return;
     const wait = this.wait!;
     if (this.withdraw(wait, cancelled)) this.wakeError(wait, this.deliver());
   }
@@ -680,20 +678,22 @@ class SettledJoin<T> extends Wait<T> {
   }
 }
 
-/** Waits for a task and takes over how it ended. */
+/** Waits for a task and takes over how it ended; or, with `endOnly`, waits until it has ended, however. */
 class Join<T> extends Wait<T> implements Watcher {
   before: Watcher | null = null;
   after: Watcher | null = null;
   private readonly target: Task<T>;
+  private readonly endOnly: boolean;
   private waiter: Waiter | null = null;
 
-  constructor(target: Task<T>) {
+  constructor(target: Task<T>, endOnly = false) {
     super();
     this.target = target;
+    this.endOnly = endOnly;
   }
 
   get reason(): string {
-    return `join task "${this.target.name}"`;
+    return `${this.endOnly ? "end of" : "join"} task "${this.target.name}"`;
   }
 
   /** A task of another loop: that loop is outside. */
@@ -703,7 +703,9 @@ class Join<T> extends Wait<T> implements Watcher {
 
   protected start(task: Waiter): Started<T> {
     if (task === (this.target as unknown)) throw new UsageError(`task "${task.name}" cannot join itself`, "SELF_JOIN");
-    if (this.target.isSettled) return this.target.handOver(task, this);
+    if (this.target.isSettled) {
+      return this.endOnly ? task.complete(this, undefined as T) : this.target.handOver(task, this);
+    }
     this.waiter = task;
     this.target.watch(this);
     return task.park(this);
@@ -715,6 +717,10 @@ class Join<T> extends Wait<T> implements Watcher {
   }
 
   taskSettled(target: Task<unknown>): void {
+    if (this.endOnly) {
+      this.waiter!.wake(this, undefined as T);
+      return;
+    }
     const outcome = target.outcome!;
     if (outcome.status === "succeeded") this.waiter!.wake(this, outcome.value as T);
     else this.waiter!.wakeError(this, target.failure());

@@ -2,7 +2,7 @@
  * Runs a program on virtual time, with a seeded order if asked: no test sleeps, and the same seed gives the same trace.
  */
 import { EventLoop, run, systemHost, UsageError } from "../core/index.ts";
-import type { Operation, Outcome, Report, RunOptions, Task } from "../core/index.ts";
+import type { Operation, Outcome, Report, RunOptions, Scope, Task } from "../core/index.ts";
 import type { Probe } from "../lowlevel.ts";
 import { seededOrder } from "./seeded-order.ts";
 import { VirtualClock, VirtualHost } from "./virtual-time.ts";
@@ -58,6 +58,7 @@ export function simulateSync<T>(
   const reports: Report[] = [];
   const { loop, host, clock } = virtualLoop({ onReport: (report) => void reports.push(report), ...options });
   const task = loop.spawn({ name: main.name === "" ? "main" : main.name }, main);
+  if (options.cleanupMs !== undefined) (task.ownScope() as Scope).cleanupMs = options.cleanupMs;
   task.watch({ before: null, after: null, taskSettled: (settled) => void settled.outcome }); // looked at here and below
   let steps = 0;
   steer?.(task as Task<T>, null, 0);

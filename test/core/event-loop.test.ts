@@ -205,7 +205,7 @@ describe("timers", () => {
 
   test("NaN is refused where it is written", () => {
     const { loop } = handLoop();
-    expect(() => loop.callLater(NaN, () => {})).toThrow(RangeError);
+    expect(() => loop.callLater(NaN, () => {})).toThrow(UsageError);
     expect(loop.statistics().timers).toBe(0);
   });
 

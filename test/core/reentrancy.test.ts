@@ -1,0 +1,164 @@
+/**
+ * What happens when a callback of somebody else's acts on the kernel in the middle of something, and what is let go of.
+ */
+import {
+  CancelledError,
+  EventLoop,
+  moveOnAfter,
+  run,
+  scope,
+  shield,
+  sleep,
+  spawn,
+  suppressedErrors,
+  until,
+  yieldNow,
+} from "fibril";
+import { systemHost } from "fibril/lowlevel";
+import { simulateSync } from "fibril/testing";
+import { expect, test } from "vitest";
+
+test("an abort listener that cancels more, while a wait is being withdrawn, cancels more", async () => {
+  const controller = new AbortController();
+  const reports: unknown[] = [];
+  const result = run(
+    () =>
+      moveOnAfter(5, () =>
+        until(
+          (signal) =>
+            new Promise<void>(() => {
+              signal.addEventListener("abort", () => controller.abort("all of it"));
+            }),
+        ),
+      ),
+    { signal: controller.signal, onReport: (report) => void reports.push(report) },
+  );
+  await expect(result).rejects.toThrow(CancelledError);
+  expect(reports).toEqual([]);
+});
+
+test("the siblings of a task whose abort listener cancels their scope are all told", async () => {
+  const ended: string[] = [];
+  const result = run(() =>
+    scope(function* (outer) {
+      for (const name of ["a", "b", "c"]) {
+        outer.spawn(function* () {
+          try {
+            yield* until(
+              (signal) => new Promise<void>(() => signal.addEventListener("abort", () => void outer.cancel("again"))),
+            );
+          } finally {
+            ended.push(name);
+          }
+        });
+      }
+      yield* yieldNow();
+      outer.tasks[0]!.cancel();
+      yield* until(new Promise<void>(() => {}));
+    }),
+  );
+  await expect(result).rejects.toThrow(CancelledError);
+  expect(ended.toSorted()).toEqual(["a", "b", "c"]);
+});
+
+test("a promise that is reached while the cancellation is pending may reject: nobody has to hear of it", async () => {
+  const unhandled: unknown[] = [];
+  const listen = (error: unknown): void => void unhandled.push(error);
+  process.on("unhandledRejection", listen);
+  await run(() => moveOnAfter(0, () => until(Promise.reject(new Error("late")))));
+  await new Promise<void>((resolve) => systemHost.afterIo(resolve)); // Node looks for unhandled rejections before this
+  process.off("unhandledRejection", listen);
+  expect(unhandled).toEqual([]);
+});
+
+test("an until() that another task is at is refused, and the first one is unharmed", async () => {
+  const seen = await run(function* () {
+    let settle: (value: number) => void = () => {};
+    const operation = until(new Promise<number>((resolve) => (settle = resolve)));
+    const first = spawn(() => operation);
+    const second = spawn(function* () {
+      try {
+        return yield* operation;
+      } catch (error) {
+        settle(1);
+        return (error as { code: string }).code;
+      }
+    });
+    return [yield* first, yield* second];
+  });
+  expect(seen).toEqual([1, "SHARED_WAIT"]);
+});
+
+test("waiting for the end of a task or scope of another loop is no deadlock", async () => {
+  const other = new EventLoop({ name: "other" });
+  const task = other.spawn(function* () {
+    try {
+      yield* sleep(10_000);
+    } finally {
+      yield* sleep(5);
+    }
+  });
+  await new Promise<void>((resolve) => systemHost.afterIo(resolve));
+  await expect(run(() => task.cancel())).resolves.toBe(undefined);
+  expect(task.outcome?.status).toBe("cancelled");
+});
+
+test("a body that throws a Cancelled which it had kept, inside a shield, does not leave its tasks running", () => {
+  const { elapsedMs, leaks } = simulateSync(() =>
+    moveOnAfter(10, function* () {
+      try {
+        yield* sleep(100);
+      } catch (kept) {
+        yield* shield(
+          scope(function* () {
+            spawn(() => sleep(3_600_000));
+            throw kept;
+          }),
+        );
+      }
+    }),
+  );
+  expect(leaks).toEqual([]);
+  expect(elapsedMs).toBe(10);
+});
+
+test("a probe may ask for the await stack of a task that is just beginning to wait", () => {
+  const { reports } = simulateSync(() => sleep(1), {
+    probe: { waitStarted: (task) => expect(task.awaitStack()).toEqual([]) },
+  });
+  expect(reports).toEqual([]);
+});
+
+test("a cancellation by somebody else, while the body has its value and its tasks still run, is one", () => {
+  const { outcome } = simulateSync(function* () {
+    const task = spawn(function* () {
+      spawn(() => sleep(1_000));
+      yield* sleep(5);
+      return 5;
+    });
+    spawn(function* () {
+      yield* sleep(5); // wakes in the same turn, after it
+      task.cancel("from outside");
+    });
+    yield* sleep(10);
+    return task.outcome?.status;
+  });
+  expect(outcome).toEqual({ status: "succeeded", value: "cancelled" });
+});
+
+test("thousands of failures in one scope are kept in order, each once", () => {
+  const many = 20_000;
+  const { outcome } = simulateSync(() =>
+    scope(function* () {
+      for (let i = 0; i < many; i++) {
+        spawn(function* () {
+          throw new Error(String(i));
+        });
+      }
+    }),
+  );
+  const error = outcome.status === "failed" ? outcome.error : undefined;
+  const later = suppressedErrors(error) as Error[];
+  expect(later.length).toBe(many - 1);
+  expect(later.map((each) => Number(each.message))).toEqual(later.map((_, index) => index + 1));
+});
