@@ -27,11 +27,11 @@ export class Cancelled {
   readonly by: string | null;
   /** When it was asked, in milliseconds of the loop's clock. */
   readonly at: number;
-  /** The scope that was cancelled: the one that catches this. Opaque; compare by identity only. */
-  readonly scope: object;
+  /** The scope that was cancelled: the one that catches this. Opaque; not enumerable, so that printing this stays short. */
+  declare readonly scope: object;
 
   constructor(scope: object, source: CancelSource, reason: unknown, by: string | null, at: number) {
-    this.scope = scope;
+    Object.defineProperty(this, "scope", { value: scope });
     this.source = source;
     this.reason = reason;
     this.by = by;

@@ -34,6 +34,16 @@ export class ForeignYieldError extends UsageError {
   }
 }
 
+/** A function or value that was to be run is no coroutine. Code: `NOT_AN_OPERATION`. @internal */
+export function notAnOperation(name: string, value: unknown): UsageError {
+  const isPromise = typeof (value as Partial<PromiseLike<unknown>> | null | undefined)?.then === "function";
+  const hint = isPromise ? "; write function* instead of async, and wrap promises in until()" : "";
+  return new UsageError(
+    `"${name}" is no coroutine: expected a generator or another operation, got ${describeValue(value)}${hint}`,
+    "NOT_AN_OPERATION",
+  );
+}
+
 /** A scope that takes no more tasks was asked to spawn. Code: `SCOPE_CLOSED`. */
 export class ScopeClosedError extends UsageError {
   constructor(what: string, scope: string) {
@@ -83,7 +93,7 @@ export class DeadlockError extends FibrilError {
       "DEADLOCK",
       `${waits.length} task(s) can never run again: nothing is ready, no timer is set and nothing outside the loop is pending.\n` +
         `${waits.map((line) => `  ${line}`).join("\n")}\n` +
-        "If something outside the loop will end one of these waits, say so: `until(promise)`, `new Future({ external: true })` or `loop.hold()`.",
+        "If something outside the loop will end one of these waits, say so: `until(promise)`, `new Future({ external: true })`, `get external() { return true }` in a Wait of yours, or `loop.hold()`.",
     );
   }
 }

@@ -1,7 +1,7 @@
 /**
  * From promise code into the loop: one main coroutine, and its end as a promise.
  */
-import { CancelledError, checkDuration } from "./errors.ts";
+import { CancelledError, checkDuration, UsageError } from "./errors.ts";
 import { EventLoop } from "./event-loop.ts";
 import type { EventLoopOptions } from "./event-loop.ts";
 import { systemHost } from "./host.ts";
@@ -32,7 +32,8 @@ const ONE_SIGNAL_MS = 100;
  * Runs `main` to its end, with everything that it spawns.
  *
  * The promise rejects with what `main` threw; with `CancelledError` when it was cancelled, its `reason` being the signal's
- * name or the `AbortSignal`'s reason; with `DeadlockError` when no task can ever run again.
+ * name or the `AbortSignal`'s reason; with `DeadlockError` when no task can ever run again. Cancelled before it began, `main`
+ * still runs up to its first wait. A program that handles signals catches the `CancelledError` and sets its exit code.
  *
  * @example
  * await run(function* () { yield* sleep(100); console.log("hello") });
@@ -46,6 +47,9 @@ export function run<T>(main: () => Operation<T>, options: RunOptions = {}): Prom
       settle();
     };
     const name = main.name === "" ? "main" : main.name;
+    if (typeof main !== "function") {
+      throw new UsageError("run() takes a function that makes a coroutine: run(main), or run(() => job(1))");
+    }
     if (options.cleanupMs !== undefined) checkDuration("cleanupMs", options.cleanupMs);
     const task = loop.spawn({ name }, main);
     const scope = task.ownScope() as Scope;

@@ -24,6 +24,7 @@ import {
   CancelledError,
   checkDuration,
   CleanupOverrunError,
+  notAnOperation,
   ScopeClosedError,
   suppress,
   UsageError,
@@ -33,7 +34,7 @@ import type { Timer } from "./loop-port.ts";
 import { isOperation, running, Wait } from "./operation.ts";
 import type { Body, Coroutine, Operation, Started, Waiter } from "./operation.ts";
 import { until } from "./promise.ts";
-import { Task } from "./task.ts";
+import { generatorPrototype, Task } from "./task.ts";
 import { INTERRUPTED } from "./task-state.ts";
 import type { TaskLoop, TaskScope } from "./task.ts";
 
@@ -55,8 +56,8 @@ export interface SpawnOptions {
   readonly name?: string;
 }
 
-/** What a scope runs when it ends: a plain function, or one that makes an operation. */
-export type Cleanup = () => Operation<unknown> | void;
+/** What a scope runs when it ends: a plain function, or one that makes an operation or a promise. */
+export type Cleanup = () => Operation<unknown> | PromiseLike<unknown> | void;
 
 type TaskFunction<Args extends readonly unknown[], T> = (...args: Args) => Operation<T>;
 
@@ -535,7 +536,7 @@ export function* scope<T>(body: (scope: Scope) => Operation<T>, options: ScopeOp
 
 // A body that throws before it makes an operation must still end the scope.
 function* callWith<T>(body: (scope: Scope) => Operation<T>, own: Scope): Coroutine<T> {
-  return yield* body(own);
+  return yield* checked(body, body(own));
 }
 
 /**
@@ -554,11 +555,29 @@ export function* shield<T>(body: Body<T>): Coroutine<T> {
 
 /** The operation that a `Body` stands for. A function is called when the operation runs. @internal */
 export function toOperation<T>(body: Body<T>): Operation<T> {
-  return typeof body === "function" ? call(body) : body;
+  if (typeof body === "function") return call(body);
+  if (generatorPrototype.isPrototypeOf(body)) {
+    if (driven.has(body)) {
+      throw new UsageError(
+        "this coroutine has run already, it has no second value; pass the function that makes it",
+        "REUSED",
+      );
+    }
+    driven.add(body);
+  }
+  return body;
 }
 
+/** Generator objects that a combinator was given: a second run would silently give `undefined`. */
+const driven = new WeakSet<object>();
+
 function* call<T>(body: () => Operation<T>): Coroutine<T> {
-  return yield* body();
+  return yield* checked(body, body());
+}
+
+function checked<T>(body: { readonly name: string }, operation: Operation<T>): Operation<T> {
+  if (!isOperation(operation)) throw notAnOperation(body.name || "the body", operation);
+  return operation;
 }
 
 function* perform(cleanup: Cleanup): Coroutine<void> {

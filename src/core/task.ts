@@ -22,7 +22,7 @@ import type { Linked } from "../data/intrusive-list.ts";
 import { captureAwaitStack, formatFrame } from "./await-stack.ts";
 import type { StackFrame } from "./await-stack.ts";
 import { Cancelled } from "./cancelled.ts";
-import { CancelledError, ForeignYieldError, InternalError, UsageError, describeValue } from "./errors.ts";
+import { CancelledError, ForeignYieldError, InternalError, notAnOperation, UsageError } from "./errors.ts";
 import type { LoopPort, Runnable, Timer } from "./loop-port.ts";
 import { isOperation, running, SUSPEND_TOKEN, SUSPENDED, Wait } from "./operation.ts";
 import type { Coroutine, Frame, Operation, Started, Suspend, Waiter } from "./operation.ts";
@@ -597,8 +597,10 @@ function isAround(target: object, task: Task<unknown>): boolean {
   return false;
 }
 
-const generatorPrototype = (Object.getPrototypeOf(function* () {}) as { readonly prototype: Coroutine<unknown> })
-  .prototype;
+/** What generator objects inherit from. @internal */
+export const generatorPrototype: Coroutine<unknown> = (
+  Object.getPrototypeOf(function* () {}) as { readonly prototype: Coroutine<unknown> }
+).prototype;
 
 // Called directly: each generator function makes objects of a shape of their own, so `top.next` would be a megamorphic load.
 const resume = generatorPrototype.next as (
@@ -612,12 +614,7 @@ function iteratorOf(
   // A generator is its own iterator; asking a framed one would give a call that needs a caller.
   if (generatorPrototype.isPrototypeOf(body)) return body as Coroutine<unknown>;
   if (!isOperation(body)) {
-    const name = typeof label === "string" ? label : label.name;
-    const hint = typeof (body as { then?: unknown } | null)?.then === "function" ? "; wrap promises in until()" : "";
-    throw new UsageError(
-      `"${name}" is no coroutine: expected a generator or another operation, got ${describeValue(body)}${hint}`,
-      "NOT_AN_OPERATION",
-    );
+    throw notAnOperation(typeof label === "string" ? label : label.name, body);
   }
   return delegate(body);
 }

@@ -1,7 +1,9 @@
 /**
- * What happens when a callback of somebody else's acts on the kernel in the middle of something, and what is let go of.
+ * What happens when a callback of somebody else acts on the kernel in the middle of something, or when a call makes no sense,
+ * and what is let go of.
  */
 import {
+  all,
   CancelledError,
   EventLoop,
   moveOnAfter,
@@ -14,6 +16,7 @@ import {
   until,
   yieldNow,
 } from "fibril";
+import type { Coroutine } from "fibril";
 import { systemHost } from "fibril/lowlevel";
 import { simulateSync } from "fibril/testing";
 import { expect, test } from "vitest";
@@ -161,4 +164,36 @@ test("thousands of failures in one scope are kept in order, each once", () => {
   const later = suppressedErrors(error) as Error[];
   expect(later.length).toBe(many - 1);
   expect(later.map((each) => Number(each.message))).toEqual(later.map((_, index) => index + 1));
+});
+
+test("a coroutine object that has run already is refused, instead of giving undefined", () => {
+  function* one(): Coroutine<number> {
+    yield* sleep(1);
+    return 1;
+  }
+  const { outcome } = simulateSync(function* () {
+    const used = one();
+    return yield* all([used, used]);
+  });
+  expect(outcome).toMatchObject({ status: "failed", error: { code: "REUSED" } });
+});
+
+test("a body that is async, or no function at all, is refused with advice", async () => {
+  const asyncBody = (async () => 1) as never;
+  const refused = simulateSync(() => scope(asyncBody));
+  expect(refused.outcome).toMatchObject({ status: "failed", error: { code: "NOT_AN_OPERATION" } });
+  expect(simulateSync(() => all([asyncBody])).outcome).toMatchObject({
+    status: "failed",
+    error: { code: "NOT_AN_OPERATION" },
+  });
+  await expect(run(sleep(1) as never)).rejects.toThrow("run(() => job(1))");
+});
+
+test("printing a cancelled outcome does not print the kernel", () => {
+  const { outcome } = simulateSync(function* () {
+    const task = spawn(() => sleep(10));
+    yield* task.cancel("why");
+    return JSON.stringify(task.outcome);
+  });
+  expect(outcome).toMatchObject({ status: "succeeded", value: expect.not.stringContaining("isShield") as string });
 });
