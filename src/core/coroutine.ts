@@ -61,7 +61,7 @@ class FrameCall implements Frame, Iterator<Suspend, unknown, unknown> {
     return { done: true, value };
   }
 
-  settle(failed: boolean, value: unknown): void {
+  end(failed: boolean, value: unknown): void {
     this.stage = failed ? THREW : RETURNED;
     this.value = value;
   }

@@ -13,7 +13,7 @@
  * One host timer stands behind the whole heap. It is set only when the loop goes to rest.
  */
 import { DeadlineHeap } from "../data/deadline-heap.ts";
-import { RingBuffer } from "../data/ring-buffer.ts";
+import { FifoQueue } from "../data/fifo-queue.ts";
 import type { StackFrame } from "./await-stack.ts";
 import { checkDuration, DeadlockError, suppressedErrors, UsageError } from "./errors.ts";
 import { systemClock, systemHost } from "./host.ts";
@@ -103,7 +103,7 @@ export class EventLoop implements TaskLoop {
   readonly #host: Host;
   readonly #order: ReadyOrder | null;
   readonly #onReport: ((report: Report) => void) | null;
-  readonly #ready = new RingBuffer<Runnable>();
+  readonly #ready = new FifoQueue<Runnable>();
   readonly #timers = new DeadlineHeap<Timer>();
   readonly #root: Scope;
   readonly #slice = (): void => this.#runSlice();

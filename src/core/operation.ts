@@ -105,7 +105,7 @@ export interface Frame {
   caller: Iterator<Suspend, unknown, unknown> | null;
   below: Frame | null;
   /** What the call came to; the caller takes it when it is resumed. */
-  settle(failed: boolean, value: unknown): void;
+  end(failed: boolean, value: unknown): void;
 }
 
 /**

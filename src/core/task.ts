@@ -521,7 +521,7 @@ export class Task<T> implements Waiter, Runnable, Timer, TaskView, Operation<T>,
     const { rare } = this;
     if (rare !== null && rare.frame !== null) {
       const { frame } = rare;
-      frame.settle(failed, value);
+      frame.end(failed, value);
       this.top = frame.caller;
       rare.frame = frame.below;
       frame.caller = null;

@@ -47,7 +47,7 @@ export class DeadlineHeap<Item extends HeapItem> {
     if (index < 0 || this.#items[index] !== item) return false;
     item.heapIndex = -1;
     const last = this.#items.pop()!;
-    if (last !== item) this.#settle(index, last);
+    if (last !== item) this.#fillHole(index, last);
     this.#shrink();
     return true;
   }
@@ -67,7 +67,7 @@ export class DeadlineHeap<Item extends HeapItem> {
   }
 
   /** Puts the former last item into the hole at `index`; its keys still stand one past the end. */
-  #settle(index: number, item: Item): void {
+  #fillHole(index: number, item: Item): void {
     const from = this.#items.length * 2;
     const deadline = this.#keys[from]!;
     const order = this.#keys[from + 1]!;

@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { DeadlineHeap } from "../../src/data/deadline-heap.ts";
 import { IntrusiveList } from "../../src/data/intrusive-list.ts";
 import type { Linked } from "../../src/data/intrusive-list.ts";
-import { RingBuffer } from "../../src/data/ring-buffer.ts";
+import { FifoQueue } from "../../src/data/fifo-queue.ts";
 
 class Item implements Linked<Item> {
   before: Item | null = null;
@@ -13,9 +13,9 @@ class Item implements Linked<Item> {
   heapIndex = -1;
 }
 
-describe("ring buffer", () => {
+describe("FIFO queue", () => {
   test("takeAt outside of the queue takes nothing", () => {
-    const buffer = new RingBuffer<Item>();
+    const buffer = new FifoQueue<Item>();
     expect(buffer.takeAt(0)).toBeUndefined();
     buffer.push(new Item());
     expect(buffer.takeAt(1)).toBeUndefined();
@@ -24,7 +24,7 @@ describe("ring buffer", () => {
   });
 
   test("an element that is queued twice is given twice", () => {
-    const buffer = new RingBuffer<Item>();
+    const buffer = new FifoQueue<Item>();
     const item = new Item();
     buffer.push(item);
     buffer.push(item);

@@ -3,7 +3,7 @@
  */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { RingBuffer } from "../../src/data/ring-buffer.ts";
+import { FifoQueue } from "../../src/data/fifo-queue.ts";
 import { LAW_TIMEOUT_MS, runs } from "./runs.ts";
 
 interface Item {
@@ -20,11 +20,11 @@ const command = fc.oneof(
 );
 
 test(
-  "law: a ring buffer gives what an array would give, in the same order",
+  "law: a FIFO queue gives what an array would give, in the same order",
   () => {
     fc.assert(
       fc.property(fc.array(command, { maxLength: 30 }), (commands) => {
-        const buffer = new RingBuffer<Item>();
+        const buffer = new FifoQueue<Item>();
         const model: Item[] = [];
         let id = 0;
         for (const it of commands) {

@@ -16,7 +16,7 @@ interface Chunk<T> {
   next: Chunk<T> | null;
 }
 
-export class RingBuffer<T extends object> {
+export class FifoQueue<T extends object> {
   #head: Chunk<T> = newChunk();
   #tail: Chunk<T> = this.#head;
   #headIndex = 0;
