@@ -30,9 +30,12 @@ describe.each(undiciVersions)("TLS on %s", (_, undici) => {
     await withSession(undici, { baseUrl, tls: { ca: certificate } }, function* (session) {
       for (let i = 0; i < 3; i++) expect(yield* fetchText(session, `/${i}`)).toBe(`GET /${i}`);
       expect(server.accepted).toBe(1);
-      yield* fetchText(session, "/last");
-      while (session.statistics().idle > 0) yield* sleep(1);
-      expect(yield* fetchText(session, "/again")).toBe("GET /again");
+      // undici keeps the TLS session weakly: when the garbage collector has just taken it, the next connection has it again.
+      for (let attempt = 0; attempt < 20 && reused === 0; attempt++) {
+        yield* fetchText(session, "/last");
+        while (session.statistics().idle > 0) yield* sleep(1);
+        expect(yield* fetchText(session, "/again")).toBe("GET /again");
+      }
       expect(reused).toBeGreaterThan(0);
     });
   });
