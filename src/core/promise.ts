@@ -47,7 +47,7 @@ class PromiseWait<T> extends Wait<T> {
     const task = running.task;
     if (task !== null && task.wait === null && (task.flags & INTERRUPTED) !== 0 && typeof this.#source !== "function") {
       // The cancellation is thrown before the wait begins; nobody will ever hear of the promise, which may reject.
-      this.#source.then(undefined, () => {});
+      (this.#source as Partial<PromiseLike<T>> | null | undefined)?.then?.(undefined, () => {});
     }
     return super.next();
   }

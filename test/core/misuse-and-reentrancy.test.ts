@@ -74,6 +74,11 @@ test("a promise that is reached while the cancellation is pending may reject: no
   expect(unhandled).toEqual([]);
 });
 
+test("an until() of no promise, reached while the cancellation is pending, is cancelled like any other wait", () => {
+  const { outcome } = simulateSync(() => moveOnAfter(0, () => until(42 as never)));
+  expect(outcome).toEqual({ status: "succeeded", value: undefined });
+});
+
 test("an until() that another task is at is refused, and the first one is unharmed", async () => {
   const seen = await run(function* () {
     let settle: (value: number) => void = () => {};
