@@ -8,7 +8,7 @@
  * Source: the tracing polls of Tokio's task dumps, without their failure mode: only the runtime makes a wait READY.
  */
 import { running } from "./operation.ts";
-import type { Frame, Suspend, Waiter } from "./operation.ts";
+import type { Frame, RunningTask, Suspend } from "./operation.ts";
 import { SUSPENDED } from "./operation.ts";
 import { READY, WAITING } from "./task-state.ts";
 
@@ -51,7 +51,7 @@ const LIBRARY = /^(?:file:\/\/)?(.*\/)core\/await-stack\.[jt]s$/.exec(import.met
  * structured stack capture.
  */
 export function captureAwaitStack(
-  task: Waiter & { readonly top: Iterator<Suspend, unknown, unknown> | null; readonly frame: Frame | null },
+  task: RunningTask & { readonly top: Iterator<Suspend, unknown, unknown> | null; readonly frame: Frame | null },
 ): readonly StackFrame[] {
   if (task.wait === null || (task.stage !== WAITING && task.stage !== READY)) return [];
   if (capture.captureStackTrace === undefined || task.top === null) return [];
@@ -66,7 +66,7 @@ export function captureAwaitStack(
   return frames;
 }
 
-function captureChain(task: Waiter, chain: Iterator<Suspend, unknown, unknown>): StackFrame[] {
+function captureChain(task: RunningTask, chain: Iterator<Suspend, unknown, unknown>): StackFrame[] {
   const saved = { task: running.task, capture: running.capture };
   const { stackTraceLimit, prepareStackTrace } = capture;
   let sites: CallSite[] = [];

@@ -155,6 +155,11 @@ export class EventLoop implements TaskLoop {
     return this.#clock.now();
   }
 
+  /** A number from 0 up to 1, for jitter; from the host, so that a simulated run can be repeated. */
+  random(): number {
+    return (this.#host.random ?? systemHost.random!)();
+  }
+
   /** The scope of the tasks that were spawned from outside; it never ends. Cancelling it stops the loop for good. */
   get root(): Scope {
     return this.#root;

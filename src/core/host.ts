@@ -21,6 +21,8 @@ export interface Host {
    */
   after(delayMs: number, outside: boolean, slice: () => void): unknown;
   clear(timer: unknown): void;
+  /** From 0 up to 1, for jitter. Default: the platform's; a virtual host gives the same numbers in every run. */
+  random?(): number;
   /** Prints a problem that no task can be told about. */
   report(message: string, error: unknown): void;
   /** Calls `handler` on each of the signals until the returned function is called. Absent where there are none. */
@@ -63,6 +65,7 @@ export const systemHost: Host = {
     // Rounded up: a timer that fires early would only find nothing due and ask again.
     platform.setTimeout(slice, Math.min(Math.ceil(delayMs), LONGEST_HOST_TIMER_MS)),
   clear: (timer) => platform.clearTimeout(timer),
+  random: () => Math.random(),
   report: (message, error) => {
     if (error === undefined) platform.console.error(message);
     else platform.console.error(message, error);

@@ -18,6 +18,8 @@ export interface LoopPort {
   readonly name: string;
   /** Milliseconds of the loop's clock. */
   now(): number;
+  /** From 0 up to 1: the host's. */
+  random(): number;
   /** Puts it at the end of the ready queue and wakes the loop. */
   enqueue(runnable: Runnable): void;
   addTimer(timer: Timer, deadline: number): void;

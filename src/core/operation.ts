@@ -68,34 +68,45 @@ export const SUSPEND_TOKEN: Suspend = Object.freeze({}) as Suspend;
 /** The one result of every suspension. */
 export const SUSPENDED: IteratorYieldResult<Suspend> = Object.freeze({ done: false, value: SUSPEND_TOKEN });
 
-/** A task as its wait sees it. Implemented by `Task`. As a timer, it ends its wait with `undefined`. */
+/**
+ * Who waits, as its wait sees it: a task, or an arm of a `select`, which waits on behalf of its task.
+ * As a timer, it ends its wait with `undefined`.
+ */
 export interface Waiter extends Timer {
   readonly id: number;
   readonly name: string;
   readonly loop: LoopPort;
-  /** The wait that the task is at, or `null`. */
-  readonly wait: Wait<unknown> | null;
-  /** The state as a number, see `task-state.ts`. */
-  readonly stage: Stage;
-  /** The state and flags of the kernel, see `task-state.ts`. @internal */
-  readonly flags: number;
+  /** The task behind it; for a task itself. Who owns a lock is asked of this one. */
+  readonly task: Waiter;
   /** Suspends the task at `wait`. */
   park(wait: Wait<unknown>): Started<never>;
   /** Ends `wait` in the step that started it. It still counts, so the loop can give way to the host. */
   complete<T>(wait: Wait<T>, value: T): Started<T>;
   /** Ends `wait` in the step that started it, by throwing. */
   fail(wait: Wait<unknown>, error: unknown): Started<never>;
+  /** Ends `wait` with `value` in the next turn; until then every other ready task runs. */
+  pass<T>(wait: Wait<T>, value: T): Started<T>;
   /** Ends a pending wait with a value; the task runs in the next turn. `false` when it is not at that wait any more. */
   wake<T>(wait: Wait<T>, value: T): boolean;
   /** Ends a pending wait by throwing `error` there. `false` when the task is not at that wait any more. */
   wakeError(wait: Wait<unknown>, error: unknown): boolean;
-  /** The result of a wait that is READY. @internal */
+}
+
+/** A task as the kernel's own waits see it: the one that runs. @internal */
+export interface RunningTask extends Waiter {
+  /** The wait that the task is at, or `null`. */
+  readonly wait: Wait<unknown> | null;
+  /** The state as a number, see `task-state.ts`. */
+  readonly stage: Stage;
+  /** The state and flags of the kernel, see `task-state.ts`. */
+  readonly flags: number;
+  /** The result of a wait that is READY. */
   takeResult<T>(): Started<T>;
-  /** Throws the pending cancellation at a wait that is about to start. @internal */
+  /** Throws the pending cancellation at a wait that is about to start. */
   interruptAt(wait: Wait<unknown>): Started<never>;
-  /** Lets go of the current wait, in whatever state, because somebody drives it by hand. @internal */
+  /** Lets go of the current wait, in whatever state, because somebody drives it by hand. */
   withdrawWait(): void;
-  /** Puts a call on the task's own stack; its coroutine runs next. @internal */
+  /** Puts a call on the task's own stack; its coroutine runs next. */
   enterFrame(frame: Frame): void;
 }
 
@@ -114,7 +125,7 @@ export interface Frame {
  * @internal
  */
 export const running: {
-  task: Waiter | null;
+  task: RunningTask | null;
   loop: LoopPort | null;
   capture: ((calledFrom: (...args: never[]) => unknown) => void) | null;
 } = { task: null, loop: null, capture: null };
@@ -143,6 +154,11 @@ export abstract class Wait<T> implements Operation<T>, Iterator<Suspend, T, unkn
    * @param cancelled Why; `null` when somebody drives the coroutine by hand and lets go.
    */
   abstract withdraw(task: Waiter, cancelled: Cancelled | null): boolean;
+
+  /** Starts the wait for `waiter`. What waits on behalf of a task, such as `select`, calls it; everybody else writes `yield*`. */
+  begin(waiter: Waiter): Started<T> {
+    return this.start(waiter);
+  }
 
   [Symbol.iterator](): this {
     return this;
@@ -187,7 +203,7 @@ function outsideTask(what: string): UsageError {
   );
 }
 
-function alreadyWaiting(task: Waiter, current: Wait<unknown>, next: Wait<unknown>): UsageError {
+function alreadyWaiting(task: RunningTask, current: Wait<unknown>, next: Wait<unknown>): UsageError {
   return new UsageError(
     `task "${task.name}" began to wait for "${next.reason}" while it waits for "${current.reason}"; ` +
       "a task has one wait at a time, use race() or all() for several",

@@ -25,7 +25,7 @@ import { Cancelled } from "./cancelled.ts";
 import { CancelledError, ForeignYieldError, InternalError, notAnOperation, UsageError } from "./errors.ts";
 import type { LoopPort, Runnable, Timer } from "./loop-port.ts";
 import { isOperation, running, SUSPEND_TOKEN, SUSPENDED, Wait } from "./operation.ts";
-import type { Coroutine, Frame, Operation, Started, Suspend, Waiter } from "./operation.ts";
+import type { Coroutine, Frame, Operation, RunningTask, Started, Suspend, Waiter } from "./operation.ts";
 import type { ProbeHub, TaskView } from "./probe.ts";
 import { ALLOWED, CREATED, INTERRUPTED, READY, RUNNING, SETTLED, STAGE, TASK_STATES, WAITING } from "./task-state.ts";
 import type { Stage, TaskState } from "./task-state.ts";
@@ -71,6 +71,11 @@ export interface TaskScope {
   close(failed: boolean, value: unknown): Coroutine<unknown>;
 }
 
+/** The task behind a waiter. @internal */
+export function taskOf(waiter: Waiter): Task<unknown> {
+  return waiter.task as Task<unknown>;
+}
+
 /** Told once when a task settles, in the order of coming. @internal */
 export interface Watcher extends Linked<Watcher> {
   taskSettled(task: Task<unknown>): void;
@@ -96,7 +101,9 @@ class Rare {
   site: { readonly stack?: unknown } | null = null;
 }
 
-export class Task<T> implements Waiter, Runnable, Timer, TaskView, Operation<T>, PromiseLike<T>, Linked<Task<unknown>> {
+export class Task<T>
+  implements RunningTask, Runnable, Timer, TaskView, Operation<T>, PromiseLike<T>, Linked<Task<unknown>>
+{
   readonly id: number;
   /** A name, or the function that has it: reading the name of a function costs more than keeping it. */
   private readonly label: string | { readonly name: string };
@@ -185,6 +192,11 @@ export class Task<T> implements Waiter, Runnable, Timer, TaskView, Operation<T>,
 
   get loop(): TaskLoop {
     return this.scope.loop;
+  }
+
+  /** Itself: the task behind a waiter. @internal */
+  get task(): this {
+    return this;
   }
 
   get waitingFor(): string | null {
@@ -360,7 +372,7 @@ export class Task<T> implements Waiter, Runnable, Timer, TaskView, Operation<T>,
     return this.pass(wait, error) as Started<never>;
   }
 
-  /** Ends the step; the wait is READY with `value` when the task runs again, in the next turn. @internal */
+  /** Ends the step; the wait is READY with `value` when the task runs again, in the next turn. */
   pass<V>(wait: Wait<V>, value: V): Started<V> {
     this.wait = wait;
     this.value = value;
@@ -699,7 +711,8 @@ class Join<T> extends Wait<T> implements Watcher {
   }
 
   protected start(task: Waiter): Started<T> {
-    if (task === (this.target as unknown)) throw new UsageError(`task "${task.name}" cannot join itself`, "SELF_JOIN");
+    if (task.task === (this.target as unknown))
+      throw new UsageError(`task "${task.name}" cannot join itself`, "SELF_JOIN");
     if (this.target.isSettled) {
       return this.endOnly ? task.complete(this, undefined as T) : this.target.handOver(task, this);
     }

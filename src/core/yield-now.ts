@@ -1,6 +1,5 @@
 import { Wait } from "./operation.ts";
 import type { Operation, Started, Waiter } from "./operation.ts";
-import type { Task } from "./task.ts";
 
 /** One object serves every task: the state of a wait lives in its task. */
 class YieldNow extends Wait<void> {
@@ -9,7 +8,7 @@ class YieldNow extends Wait<void> {
   }
 
   protected start(task: Waiter): Started<void> {
-    return (task as Task<unknown>).pass(this, undefined);
+    return task.pass(this, undefined);
   }
 
   withdraw(): boolean {

@@ -8,7 +8,7 @@ import { seededOrder } from "./seeded-order.ts";
 import { VirtualClock, VirtualHost } from "./virtual-time.ts";
 
 export interface SimulateOptions extends Omit<RunOptions, "clock" | "host" | "loop"> {
-  /** Shuffles which ready task runs next. Default: first in, first out. `order` wins over it. */
+  /** Shuffles which ready task runs next, and chooses the numbers of `random`. Default: first in, first out. `order` wins over it. */
   readonly seed?: number;
   /** Observes the run. */
   readonly probe?: Probe;
@@ -91,7 +91,7 @@ export function simulateSync<T>(
 
 function virtualLoop(options: SimulateOptions): { loop: EventLoop; host: VirtualHost; clock: VirtualClock } {
   const clock = new VirtualClock();
-  const host = new VirtualHost(clock);
+  const host = new VirtualHost(clock, options.seed);
   const order = options.order ?? (options.seed === undefined ? undefined : seededOrder(options.seed));
   const loop = new EventLoop({
     clock,

@@ -7,6 +7,7 @@
  * nobody could say what comes first.
  */
 import type { Clock, Host } from "../core/index.ts";
+import { seededRandom } from "./seeded-order.ts";
 
 export class VirtualClock implements Clock {
   #now: number;
@@ -40,8 +41,13 @@ export class VirtualHost implements Host {
   readonly #timers = new Set<VirtualTimer>();
   readonly #reports: { readonly message: string; readonly error: unknown }[] = [];
 
-  constructor(clock: VirtualClock) {
+  /** The numbers that jitter gets: the same ones in every run. */
+  readonly random: () => number;
+
+  /** @param seed Chooses the numbers that `random` gives. */
+  constructor(clock: VirtualClock, seed = 0) {
     this.#clock = clock;
+    this.random = seededRandom(seed);
   }
 
   /** What loops without an `onReport` of their own had to say. */

@@ -21,6 +21,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   http: ["core", "sync", "time", "interop"],
   testing: ["core", "data", "time"],
   inspector: ["core", "data"],
+  lint: [],
 };
 
 /** The two ways to the kernel from the folders above it. */
