@@ -28,7 +28,7 @@ export type { FutureOptions } from "./future.ts";
 export { systemClock, systemHost } from "./host.ts";
 export type { Clock, Host } from "./host.ts";
 export type { LoopPort, Runnable, Timer } from "./loop-port.ts";
-export { isOperation, running, sharedWait, Wait } from "./operation.ts";
+export { isOperation, running, sharedWait, SUSPENDED, Wait } from "./operation.ts";
 export type { Body, Coroutine, Operation, Started, Suspend, Waiter } from "./operation.ts";
 export type { Probe, TaskView } from "./probe.ts";
 export { until } from "./promise.ts";

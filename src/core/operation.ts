@@ -160,6 +160,9 @@ export abstract class Wait<T> implements Operation<T>, Iterator<Suspend, T, unkn
     return this.start(waiter);
   }
 
+  /** Leaves its line, so that nobody serves it any more; `withdraw` follows. Of several waits at once, all do this first. @internal */
+  stepAside(): void {}
+
   [Symbol.iterator](): this {
     return this;
   }

@@ -125,6 +125,11 @@ export abstract class QueuedWait<T> extends Wait<T> implements Linked<QueuedWait
     return task.park(this);
   }
 
+  /** @internal */
+  override stepAside(): void {
+    this.queue.remove(this as never);
+  }
+
   withdraw(): boolean {
     this.queue.remove(this as never);
     this.waiter = null;
