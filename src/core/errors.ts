@@ -79,10 +79,14 @@ export class CancelledError extends FibrilError {
 export class TimeoutError extends FibrilError {
   /** The limit that was passed, in milliseconds. */
   readonly limitMs: number;
+  /** What the body was waiting for when the time ran out; `null` when that is not known. */
+  readonly waitedFor: string | null;
 
-  constructor(what: string, limitMs: number, options?: ErrorOptions) {
-    super("TIMEOUT", `${what} did not end within ${limitMs} ms`, options);
+  constructor(what: string, limitMs: number, options?: ErrorOptions, waitedFor: string | null = null) {
+    const where = waitedFor === null ? "" : `; it was waiting for ${waitedFor}`;
+    super("TIMEOUT", `${what} did not end within ${limitMs} ms${where}`, options);
     this.limitMs = limitMs;
+    this.waitedFor = waitedFor;
   }
 }
 

@@ -18,7 +18,7 @@ import type { StackFrame } from "./await-stack.ts";
 import { checkDuration, DeadlockError, suppressedErrors, UsageError } from "./errors.ts";
 import { systemClock, systemHost } from "./host.ts";
 import type { Clock, Host } from "./host.ts";
-import type { Runnable, Timer } from "./loop-port.ts";
+import type { AsyncContext, Runnable, Timer } from "./loop-port.ts";
 import { running } from "./operation.ts";
 import type { Operation } from "./operation.ts";
 import { ProbeHub } from "./probe.ts";
@@ -46,6 +46,8 @@ export interface EventLoopOptions {
   readonly order?: ReadyOrder;
   /** Receives what no task can be told. Default: the console. */
   readonly onReport?: (report: Report) => void;
+  /** Keeps the platform's implicit context for each task, as `nodeAsyncContext()` does. Default: nobody, which costs nothing. */
+  readonly asyncContext?: AsyncContext;
 }
 
 /** A callback in the loop; `cancel` is idempotent. */
@@ -99,6 +101,8 @@ export class EventLoop implements TaskLoop {
   lastTaskId = 0;
   /** @internal */
   probes: ProbeHub | null = null;
+  /** @internal */
+  readonly asyncContext: AsyncContext | null;
   readonly #clock: Clock;
   readonly #host: Host;
   readonly #order: ReadyOrder | null;
@@ -128,6 +132,7 @@ export class EventLoop implements TaskLoop {
     this.#host = options.host ?? systemHost;
     this.#order = options.order ?? null;
     this.#onReport = options.onReport ?? null;
+    this.asyncContext = options.asyncContext ?? null;
     this.#hostTurnAt = this.#clockReadAt = this.#clock.now();
     this.#clockIsCheap = this.#clock !== systemClock;
     this.#root = new Scope(this, null, null, {
@@ -363,6 +368,7 @@ export class EventLoop implements TaskLoop {
   /** `true` when nothing is ready any more; `false` when the budget is used up. */
   #runTurns(): boolean {
     const ready = this.#ready;
+    const { asyncContext } = this;
     let sinceTimers = 0;
     for (;;) {
       if (this.#leftOfTurn === 0) this.#leftOfTurn = ready.size;
@@ -372,7 +378,8 @@ export class EventLoop implements TaskLoop {
         const next = this.#order === null ? ready.shift() : ready.takeAt(this.#order.pick(this.#leftOfTurn));
         this.#leftOfTurn--;
         this.budget--;
-        next!.run();
+        if (asyncContext === null) next!.run();
+        else runIn(asyncContext, next!);
       }
       if (this.#timers.size > 0 && (ready.size === 0 || sinceTimers >= STEPS_BETWEEN_TIMERS || this.#clockIsCheap)) {
         sinceTimers = 0;
@@ -460,6 +467,12 @@ export class EventLoop implements TaskLoop {
   }
 }
 
+function runIn(asyncContext: AsyncContext, step: Runnable): void {
+  const { context } = step;
+  const left = asyncContext.run(step, context);
+  if (left !== context) step.context = left;
+}
+
 interface Supervised {
   readonly task: Task<unknown>;
   readonly onDeadlock: (error: DeadlockError) => void;
@@ -467,6 +480,7 @@ interface Supervised {
 
 class CallbackHandle implements Handle, Runnable, Timer {
   heapIndex = -1;
+  context: unknown;
   readonly #loop: EventLoop;
   #callback: ((...args: readonly unknown[]) => void) | null;
   readonly #args: readonly unknown[];
@@ -475,6 +489,7 @@ class CallbackHandle implements Handle, Runnable, Timer {
     this.#loop = loop;
     this.#callback = callback;
     this.#args = args;
+    this.context = loop.asyncContext === null ? undefined : loop.asyncContext.capture();
   }
 
   get isCancelled(): boolean {

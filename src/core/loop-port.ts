@@ -7,6 +7,19 @@ import type { Report } from "./report.ts";
 /** Something in the ready queue: a task, or a callback. `run` must not throw. */
 export interface Runnable {
   run(): void;
+  /** What the loop's `AsyncContext` keeps for it; unused on a loop without one. */
+  context?: unknown;
+}
+
+/**
+ * Keeps for each task what the platform hands on by itself from a call to its callbacks: Node's `AsyncLocalStorage`.
+ * `nodeAsyncContext()` in `fibril/interop/node` makes one.
+ */
+export interface AsyncContext {
+  /** What the code that runs now sees; a task gets it from who spawns it, a callback from who registers it. */
+  capture(): unknown;
+  /** Runs one step in `context`, puts back what was there before, and returns what the step has left: the next one gets it. */
+  run(step: Runnable, context: unknown): unknown;
 }
 
 /** Something in the timer heap. `fire` runs at the end of a turn, as no task, and must not throw. */

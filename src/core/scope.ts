@@ -95,6 +95,8 @@ export class Scope implements TaskScope {
   isCaught = false;
   /** Whether a child was ended by the cancellation of this scope or of one around it. @internal */
   isCutShort = false;
+  /** What the host waited for when the deadline passed; `null` when it did not wait then. @internal */
+  waitedFor: string | null = null;
   #cleanupMs: number;
   readonly #children = new IntrusiveList<Task<unknown>>();
   readonly #onChildFailure: ((task: Task<unknown>, error: unknown) => void) | null;
@@ -217,7 +219,7 @@ export class Scope implements TaskScope {
   launch<T>(body: Operation<T>, label: string | { readonly name: string }): Task<T> {
     if (this.#state !== "open")
       throw new ScopeClosedError(`spawn "${(typeof label === "string" ? label : label.name) || "task"}"`, this.name);
-    const task = new Task<T>(this, body, label);
+    const task = Task.create<T>(this, body, label);
     this.#children.push(task as Task<unknown>);
     task.schedule();
     return task;
@@ -312,6 +314,7 @@ export class Scope implements TaskScope {
   request(source: CancelSource, reason: unknown): void {
     if (this.#cancelled !== null || this.#state === "left") return;
     const by = running.task === null ? null : running.task.name;
+    if (source === "deadline" && this.host !== null) this.waitedFor = this.host.waitingFor;
     this.#cancelled = new Cancelled(this, source, reason, by, this.loop.now());
     // A body that cancels and then returns had no more use for what was left.
     this.#isMeant = source === "obsolete" || (source === "request" && running.task === this.host);
@@ -547,8 +550,9 @@ function* callWith<T>(body: (scope: Scope) => Operation<T>, own: Scope): Corouti
  * yield* shield(connection.commit());
  */
 export function* shield<T>(body: Body<T>): Coroutine<T> {
+  const operation = toOperation(body); // what it refuses must not leave a scope open
   const own = Scope.enter({ name: "shield", isShield: true });
-  const value = yield* own.run(toOperation(body));
+  const value = yield* own.run(operation);
   if (own.isCaught) throw own.asError();
   return value as T;
 }

@@ -5,10 +5,10 @@
  * async iterables. The results are those of iterators, so "no more" needs no special value.
  */
 import { describeValue, UsageError } from "./errors.ts";
-import { Cancelled } from "./cancelled.ts";
 import { Wait } from "./operation.ts";
 import type { Coroutine, Operation, Started, Waiter } from "./operation.ts";
 import { until } from "./promise.ts";
+import { QueuedWait, WaitQueue } from "./wait-queue.ts";
 
 export interface Sequence<T> {
   /** Waits for the next value, or for the end. Cancelling takes none. */
@@ -72,32 +72,78 @@ class Taking<T> extends Wait<IteratorResult<T, undefined>> {
   }
 }
 
+/** Asks for one value at a time, for whoever has waited longest; what a cancelled call had asked for is kept for the next one. */
 class AsyncIteratorSequence<T> implements Sequence<T> {
+  readonly line: WaitQueue<IteratorResult<T, undefined>, NextValue<T>> = new WaitQueue();
   readonly #iterator: AsyncIterator<T, unknown>;
-  /** Asked for and not taken yet: a cancelled call leaves it to the next one. */
-  #asked: Promise<IteratorResult<T, unknown>> | null = null;
+  #isAsking = false;
+  #kept: Answer<T> | null = null;
 
   constructor(iterator: AsyncIterator<T, unknown>) {
     this.#iterator = iterator;
   }
 
-  *next(): Coroutine<IteratorResult<T, undefined>> {
-    this.#asked ??= this.#iterator.next();
-    const asked = this.#asked;
-    let result: IteratorResult<T, unknown>;
-    try {
-      result = yield* until(asked);
-    } catch (error) {
-      if (!(error instanceof Cancelled)) this.#asked = null;
-      throw error;
-    }
-    this.#asked = null;
-    return ended(result);
+  next(): Operation<IteratorResult<T, undefined>> {
+    return new NextValue(this);
   }
 
   *close(): Coroutine<void> {
     const closing = this.#iterator.return?.();
-    if (closing !== undefined) yield* until(closing);
+    if (closing === undefined) return;
+    closing.then(undefined, () => {});
+    // An async generator answers only after the value that it was asked for, which may never come.
+    if (!this.#isAsking) yield* until(closing);
+  }
+
+  serve(task: Waiter, wait: NextValue<T>): Started<IteratorResult<T, undefined>> | null {
+    const kept = this.#kept;
+    this.#kept = null;
+    if (kept !== null) return kept.failed ? task.fail(wait, kept.error) : task.complete(wait, ended(kept.result));
+    if (!this.#isAsking) this.#ask();
+    return null;
+  }
+
+  #ask(): void {
+    const asked = this.#iterator.next();
+    this.#isAsking = true;
+    asked.then(
+      (result) => this.#answer({ failed: false, result }),
+      (error: unknown) => this.#answer({ failed: true, error }),
+    );
+  }
+
+  #answer(answer: Answer<T>): void {
+    this.#isAsking = false;
+    const first = this.line.shift();
+    if (first === null) this.#kept = answer;
+    else if (answer.failed) first.fail(answer.error);
+    else first.end(ended(answer.result));
+    if (this.line.size > 0) this.#ask();
+  }
+}
+
+type Answer<T> =
+  | { readonly failed: false; readonly result: IteratorResult<T, unknown> }
+  | { readonly failed: true; readonly error: unknown };
+
+class NextValue<T> extends QueuedWait<IteratorResult<T, undefined>> {
+  readonly #sequence: AsyncIteratorSequence<T>;
+
+  constructor(sequence: AsyncIteratorSequence<T>) {
+    super(sequence.line);
+    this.#sequence = sequence;
+  }
+
+  get reason(): string {
+    return "the next value of an async iterable";
+  }
+
+  override get external(): boolean {
+    return true;
+  }
+
+  protected attempt(task: Waiter): Started<IteratorResult<T, undefined>> | null {
+    return this.#sequence.serve(task, this);
   }
 }
 

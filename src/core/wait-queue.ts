@@ -14,6 +14,12 @@ import type { Linked } from "../data/intrusive-list.ts";
 import { sharedWait, Wait } from "./operation.ts";
 import type { Started, Waiter } from "./operation.ts";
 
+/** The line that a `QueuedWait` stands in, whatever the class of those in it. */
+interface Line {
+  push(entry: never): void;
+  remove(entry: never): boolean;
+}
+
 export class WaitQueue<T = void, Entry extends QueuedWait<T> = QueuedWait<T>> {
   readonly #parked = new IntrusiveList<QueuedWait<T>>();
 
@@ -52,7 +58,7 @@ export class WaitQueue<T = void, Entry extends QueuedWait<T> = QueuedWait<T>> {
    * @param reason What the task waits for, for people: `"lock \"stock\""`.
    */
   park(reason: string): Wait<T> {
-    return new Parked(this as WaitQueue<T, never>, reason);
+    return new Parked(this, reason);
   }
 
   /**
@@ -96,11 +102,11 @@ export abstract class QueuedWait<T> extends Wait<T> implements Linked<QueuedWait
   before: QueuedWait<T> | null = null;
   /** @internal */
   after: QueuedWait<T> | null = null;
-  private readonly queue: WaitQueue<T, never>;
+  private readonly queue: Line;
   /** Who stands in line; `null` before and after. */
   protected waiter: Waiter | null = null;
 
-  constructor(queue: WaitQueue<T, never>) {
+  constructor(queue: Line) {
     super();
     this.queue = queue;
   }
@@ -155,7 +161,7 @@ export abstract class QueuedWait<T> extends Wait<T> implements Linked<QueuedWait
 class Parked<T> extends QueuedWait<T> {
   readonly reason: string;
 
-  constructor(queue: WaitQueue<T, never>, reason: string) {
+  constructor(queue: Line, reason: string) {
     super(queue);
     this.reason = reason;
   }

@@ -279,7 +279,7 @@ describe.each(Object.entries(programs))("%s", (_, program) => {
   test.each(["main", "stepped"] as const)("leaves nothing behind, wherever it is cancelled (%s)", (target) => {
     let cancelled = 0;
     for (const seed of SEEDS) {
-      const sweep = cancelSweep(program, { target, ...(seed === undefined ? {} : { seed }) });
+      const sweep = cancelSweep(program, { target, mayFail: true, ...(seed === undefined ? {} : { seed }) });
       expect(sweep.runs).toBeGreaterThan(5);
       cancelled += sweep.cancelled;
     }

@@ -13,13 +13,16 @@ import {
   sleep,
   spawn,
   suppressedErrors,
+  timeout,
   until,
   yieldNow,
 } from "fibril";
 import type { Coroutine } from "fibril";
-import { systemHost } from "fibril/lowlevel";
+import { systemHost, Wait } from "fibril/lowlevel";
+import type { Started, Waiter } from "fibril/lowlevel";
 import { simulateSync } from "fibril/testing";
 import { expect, test } from "vitest";
+import { failureOf, simulated } from "./simulated.ts";
 
 test("an abort listener that cancels more, while a wait is being withdrawn, cancels more", async () => {
   const controller = new AbortController();
@@ -201,4 +204,38 @@ test("printing a cancelled outcome does not print the kernel", () => {
     return JSON.stringify(task.outcome);
   });
   expect(outcome).toMatchObject({ status: "succeeded", value: expect.not.stringContaining("isShield") as string });
+});
+
+test("a coroutine that has run already is refused by shield, which leaves no scope open", () => {
+  const refusals = simulated(function* () {
+    return yield* scope(function* () {
+      const once = (function* () {
+        yield* sleep(1);
+      })();
+      yield* shield(once);
+      try {
+        yield* shield(once);
+        return "not refused";
+      } catch (error) {
+        return (error as { readonly code?: string }).code;
+      }
+    });
+  });
+  expect(refusals).toBe("REUSED");
+});
+
+test("an operation that cannot say what it waits for spoils neither a timeout nor who looks", () => {
+  class Mute extends Wait<void> {
+    get reason(): string {
+      throw new TypeError("no words");
+    }
+    protected start(task: Waiter): Started<void> {
+      return task.park(this);
+    }
+    withdraw(): boolean {
+      return true;
+    }
+  }
+  const error = failureOf(() => timeout(5, new Mute()));
+  expect(error).toMatchObject({ code: "TIMEOUT", waitedFor: expect.stringContaining("TypeError: no words") });
 });

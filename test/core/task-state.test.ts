@@ -45,7 +45,7 @@ test("a task goes created → ready ⇄ running → waiting → ready, and from 
   const loop = new EventLoop({ host, clock: new VirtualClock() });
   const wake = new Future<void>();
   let watch: Watch | undefined = undefined;
-  const task = new Task<void>(
+  const task = Task.create<void>(
     loop.root,
     life(wake, () => watch?.look()),
     "life",
@@ -92,7 +92,7 @@ function bringTo(state: TaskState, then: (task: Task<unknown>) => void): void {
   const loop = new EventLoop({ host, clock: new VirtualClock() });
   if (state === "created") {
     then(
-      new Task(
+      Task.create(
         loop.root,
         life(new Future(), () => {}),
         "life",
