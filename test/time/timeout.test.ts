@@ -195,3 +195,20 @@ describe("moveOnAfter", () => {
     ).toEqual(["done", 4, 37.5]);
   });
 });
+
+test("the error names what the body was waiting for when its time ran out", () => {
+  const message = (body: () => Coroutine<unknown>): string => (failureOf(() => timeout(5, body)) as Error).message;
+  expect(
+    message(function* load() {
+      yield* timeout(50, sleep(20));
+    }),
+  ).toBe('"load" did not end within 5 ms; it was waiting for sleep 20 ms');
+  expect(
+    message(function* () {
+      spawn(function* child() {
+        yield* sleep(20);
+      });
+    }),
+  ).toBe('the operation did not end within 5 ms; it was waiting for 1 task(s) of scope "timeout"');
+  expect((failureOf(() => timeout(0, sleep(20))) as Error).message).toBe("the operation did not end within 0 ms");
+});
