@@ -33,12 +33,20 @@ import {
 } from "../core/index.ts";
 
 /** Which operand happened, and what it gave: a union over the keys, or indexes, of the operands. */
-export type Selected<Operands> = {
-  [Key in keyof Operands & (Operands extends readonly unknown[] ? `${number}` : string)]: {
-    readonly key: Key extends `${infer Index extends number}` ? Index : Key;
-    readonly value: Operands[Key] extends Body<infer T> ? T : never;
-  };
-}[keyof Operands & (Operands extends readonly unknown[] ? `${number}` : string)];
+export type Selected<Operands> = Operands extends readonly Body<unknown>[]
+  ? number extends Operands["length"]
+    ? { readonly key: number; readonly value: ResultOf<Operands[number]> }
+    : { [Key in keyof Operands & `${number}`]: SelectedAt<IndexOf<Key>, Operands[Key]> }[keyof Operands & `${number}`]
+  : { [Key in keyof Operands]: SelectedAt<Key, Operands[Key]> }[keyof Operands];
+
+interface SelectedAt<Key, Operand> {
+  readonly key: Key;
+  readonly value: ResultOf<Operand>;
+}
+
+type ResultOf<Operand> = Operand extends Body<infer T> ? T : never;
+
+type IndexOf<Key> = Key extends `${infer Index extends number}` ? Index : never;
 
 export interface SelectOptions {
   /**
