@@ -1,6 +1,7 @@
 import {
   CancelledError,
   currentTask,
+  EventLoop,
   Future,
   moveOnAfter,
   race,
@@ -11,18 +12,10 @@ import {
   UsageError,
 } from "fibril";
 import type { Coroutine } from "fibril";
+import { cancelSweep, simulateSync } from "fibril/testing";
 import { describe, expect, expectTypeOf, test } from "vitest";
 import { failureOf, now, simulated } from "../core/simulated.ts";
-
-function* after<T>(ms: number, value: T): Coroutine<T> {
-  yield* sleep(ms);
-  return value;
-}
-
-function* fail(ms: number, error: unknown): Coroutine<never> {
-  yield* sleep(ms);
-  throw error;
-}
+import { after, fail, told } from "./operands.ts";
 
 describe("race", () => {
   test("gives the result of the first that ends", () => {
@@ -76,6 +69,83 @@ describe("race", () => {
     const error = failureOf(() => race([after(1, "winner"), loser(2, second), loser(1, first)]));
     expect(error).toBe(first);
     expect(suppressedErrors(error)).toEqual([second]);
+  });
+
+  test("a loser that fails in the turn in which another has won does not replace its value; the failure is reported", () => {
+    const error = new Error("second");
+    const kinds = new Set<string>();
+    for (let seed = 0; seed < 40; seed++) {
+      const { outcome, reports } = simulateSync(() => race([after(1, "first"), fail(1, error), after(1, "third")]), {
+        seed,
+      });
+      kinds.add(outcome.status === "succeeded" ? String(outcome.value) : outcome.status);
+      if (outcome.status === "failed") expect([outcome.error, reports]).toEqual([error, []]);
+      else for (const report of reports) expect(report).toMatchObject({ kind: "lost-error", error });
+    }
+    expect([...kinds].sort()).toEqual(["failed", "first", "third"]);
+    const { outcome, reports } = simulateSync(() => race([after(1, "first"), fail(1, error)]));
+    expect([outcome, reports.map((it) => it.error)]).toEqual([{ status: "succeeded", value: "first" }, [error]]);
+  });
+
+  test("a loser that fails in the turn in which another has failed is kept with it", () => {
+    const [first, second] = [new Error("first"), new Error("second")];
+    const error = failureOf(() => race([fail(1, first), fail(1, second), after(1, "value")]));
+    expect([error === first, suppressedErrors(error)]).toEqual([true, [second]]);
+  });
+
+  test("an operand has ended when all that it has spawned has", () => {
+    const seen = simulated(function* () {
+      function* first(): Coroutine<string> {
+        spawn(sleep, 9);
+        return "first";
+      }
+      return [yield* race([first, after(5, "second")]), now()];
+    });
+    expect(seen).toEqual(["second", 5]);
+  });
+
+  test("a task that has ended already wins at once, and one of another loop may win", async () => {
+    const seen = simulated(function* () {
+      const task = spawn(after, 1, "task");
+      yield* task;
+      return [yield* race([after(1, "late"), task]), now()];
+    });
+    expect(seen).toEqual(["task", 1]);
+    const far = new EventLoop({ name: "other" }).spawn(after, 2, "far");
+    expect(await new EventLoop().spawn(() => race([far, sleep(5_000)]))).toBe("far");
+  });
+
+  test("hears no more of a task once it is over: that one's failure is its own scope's", () => {
+    const [first, later] = [new Error("first"), new Error("later")];
+    const { outcome, reports } = simulateSync(function* () {
+      const task = EventLoop.current().spawn(fail, 9, later);
+      try {
+        yield* race([task, fail(1, first)]);
+      } finally {
+        yield* sleep(10);
+      }
+    });
+    expect([outcome, suppressedErrors(first), reports.map((it) => it.error)]).toEqual([
+      { status: "failed", error: first },
+      [],
+      [later],
+    ]);
+  });
+
+  test("cancelled at any step it leaves nothing behind", () => {
+    for (const target of ["main", "stepped"] as const) {
+      const sweep = cancelSweep(
+        () => {
+          const log: string[] = [];
+          return {
+            main: () => race([told(log, "a", 2, 1, 1), told(log, "b", 2, 2, 1)]),
+            check: () => expect(log).toHaveLength(2),
+          };
+        },
+        { seed: 5, target },
+      );
+      expect(sweep.runs).toBeGreaterThan(5);
+    }
   });
 
   test("of nothing would wait for ever, and is refused", () => {
