@@ -18,6 +18,8 @@ export interface SweepProgram {
 export interface SweepOptions extends SimulateOptions {
   /** Whom to cancel: the main task (default), or the task that has just run a step. */
   readonly target?: "main" | "stepped";
+  /** Whether the program ends with an error of its own. Default: `false`, since a broken program would pass every check. */
+  readonly mayFail?: boolean;
 }
 
 export interface Sweep {
@@ -35,6 +37,10 @@ export interface Sweep {
  */
 export function cancelSweep(program: () => SweepProgram, options: SweepOptions = {}): Sweep {
   const whole = runOnce(program(), options, -1);
+  if (whole.outcome.status === "failed" && options.mayFail !== true) {
+    const message = `the program fails without being cancelled: ${String(whole.outcome.error)}; pass { mayFail: true } if it should`;
+    throw new Error(message, { cause: whole.outcome.error });
+  }
   let cancelled = 0;
   for (let step = 0; step <= whole.steps; step++) {
     if (runOnce(program(), options, step).outcome.status === "cancelled") cancelled++;

@@ -13,6 +13,7 @@ import {
   VirtualClock,
   VirtualHost,
 } from "fibril/testing";
+import type { SweepProgram } from "fibril/testing";
 import { describe, expect, test } from "vitest";
 
 describe("virtual time", () => {
@@ -264,6 +265,17 @@ describe("cancelSweep", () => {
       },
     });
     expect(() => cancelSweep(wild)).toThrow(/cancelled after step 0: .*"wild" is waiting: go/);
+  });
+
+  test("a program that fails by itself is refused, unless it may", () => {
+    const broken = (): SweepProgram => ({
+      main: function* () {
+        yield* sleep(1);
+        throw new RangeError("broken");
+      },
+    });
+    expect(() => cancelSweep(broken)).toThrow(/fails without being cancelled: RangeError: broken/);
+    expect(cancelSweep(broken, { mayFail: true })).toEqual({ runs: 3, cancelled: 2 });
   });
 
   test("with the target stepped it cancels whoever has just run", () => {
