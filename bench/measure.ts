@@ -7,18 +7,23 @@
  * Source of the rule: Chen and Revels, "Robust benchmarking in noisy environments", 2016.
  *
  * Memory: the process does the work once and the system says how much it has held at most.
+ *
+ * Lag: the process is busy for a while and a timer of the host says how late it was each time.
  */
-import { Sleepers } from "./meter.ts";
-import type { SleepProgram, TimedProgram } from "./row.ts";
+import { readFileSync } from "node:fs";
+import { LagMeter, Sleepers } from "./meter.ts";
+import type { BusyProgram, SleepProgram, TimedProgram } from "./row.ts";
 
-const SAMPLE_MS = 40; // some scavenges long
-const WARM_MS = 200; // optimized code is there after about 50 ms; the rest lets the heap find its size
+/** Samples are taken for so long. Work that takes longer is sampled once. `--quick` takes less. */
+export const WINDOW_MS = 300;
+const SAMPLE_SHARE = 2 / 15; // of the window: 40 ms, some scavenges long
+const WARM_SHARE = 2 / 3; // 200 ms: optimized code is there after about 50 ms; the rest lets the heap find its size
 const WARM_SIZE = 1_000; // with more tasks a warm-up takes longer and warms nothing else
-const SAMPLES_MS = 300; // work that takes longer than this is sampled once
 const SLOWEST_GROWTH = 2;
 const FASTEST_GROWTH = 10;
+const LAG_WINDOWS = 4; // 1.2 s: enough timers of 1 ms for a 99th percentile
 
-/** What a child process hands to its parent. */
+/** What a child process hands to its parent, or what the parent measured itself. */
 export type Measured =
   | { readonly kind: "time"; readonly nsPerOp: number; readonly samples: number }
   | {
@@ -30,12 +35,23 @@ export type Measured =
       /** What it held when the last task went to sleep. */
       readonly parkedBytes: number;
       readonly lifeMs: number;
-    };
+    }
+  | {
+      readonly kind: "lag";
+      readonly p50Ms: number;
+      readonly p99Ms: number;
+      readonly maxMs: number;
+      /** How often the timer came. */
+      readonly fired: number;
+      readonly nsPerSwitch: number;
+    }
+  | { readonly kind: "start"; readonly ms: number }
+  | { readonly kind: "size"; readonly minifiedBytes: number; readonly gzippedBytes: number };
 
-export async function measureTime(program: TimedProgram, n: number): Promise<Measured> {
-  const ops = await warmUp(program, Math.min(n, WARM_SIZE));
+export async function measureTime(program: TimedProgram, n: number, windowMs: number): Promise<Measured> {
+  const ops = await warmUp(program, Math.min(n, WARM_SIZE), windowMs);
   const figures: number[] = [];
-  const until = performance.now() + SAMPLES_MS;
+  const until = performance.now() + windowMs;
   do {
     const sample = await program(n, Math.max(n, ops));
     figures.push(sample.ns / sample.ops);
@@ -44,18 +60,18 @@ export async function measureTime(program: TimedProgram, n: number): Promise<Mea
 }
 
 /** Runs the work until its code is hot; gives back how many operations make a sample. */
-async function warmUp(program: TimedProgram, n: number): Promise<number> {
+async function warmUp(program: TimedProgram, n: number, windowMs: number): Promise<number> {
   let ops = Math.max(n, 1_000);
-  const until = performance.now() + WARM_MS;
+  const until = performance.now() + windowMs * WARM_SHARE;
   for (;;) {
     const sample = await program(n, ops);
     const ms = sample.ns / 1e6;
-    if (ms >= SAMPLE_MS) {
-      if (performance.now() >= until) return ops;
-    } else {
-      const growth = (SAMPLE_MS / Math.max(ms, 0.001)) * 1.2;
-      ops = Math.ceil(ops * Math.min(FASTEST_GROWTH, Math.max(SLOWEST_GROWTH, growth)));
-    }
+    // Some work ends at its size, however many operations are asked for: without that test this would never end.
+    const grows = sample.ops >= ops;
+    if (performance.now() >= until && (ms >= windowMs * SAMPLE_SHARE || !grows)) return ops;
+    if (ms >= windowMs * SAMPLE_SHARE || !grows) continue;
+    const growth = ((windowMs * SAMPLE_SHARE) / Math.max(ms, 0.001)) * 1.2;
+    ops = Math.ceil(ops * Math.min(FASTEST_GROWTH, Math.max(SLOWEST_GROWTH, growth)));
   }
 }
 
@@ -72,5 +88,23 @@ export async function measureMemory(
   const lifeMs = performance.now() - startedAt;
   const parkedBytes = sleepers.result();
   if (!sleepers.overlapped) return undefined;
-  return { kind: "memory", peakBytes: process.resourceUsage().maxRSS * 1024, beforeBytes, parkedBytes, lifeMs };
+  return { kind: "memory", peakBytes: peakBytes(), beforeBytes, parkedBytes, lifeMs };
+}
+
+export async function measureLag(program: BusyProgram, tasks: number, windowMs: number): Promise<Measured> {
+  await program(new LagMeter(tasks, windowMs * WARM_SHARE));
+  const meter = new LagMeter(tasks, windowMs * LAG_WINDOWS);
+  await program(meter);
+  return { kind: "lag", ...meter.result() };
+}
+
+/** On Linux `maxRSS` begins with the peak of the parent process; the peak in /proc is the process's own. */
+function peakBytes(): number {
+  try {
+    const [, kilobytes] = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync("/proc/self/status", "utf8")) ?? [];
+    if (kilobytes !== undefined) return Number(kilobytes) * 1024;
+  } catch {
+    // no /proc: another system
+  }
+  return process.resourceUsage().maxRSS * 1024;
 }

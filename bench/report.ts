@@ -4,18 +4,19 @@
  * A ratio is taken within each round and then summarized; the ratio of two medians would mix rounds that ran under
  * different load.
  */
-import type { Measured } from "./measure.ts";
-import type { Series } from "./rounds.ts";
+import type { Entrant, Series } from "./rounds.ts";
 import type { Row, Target } from "./row.ts";
 import { spread } from "./stats.ts";
-
-const BYTES_PER_MB = 1_000_000;
+import { units } from "./units.ts";
+import type { Key, Quantity } from "./units.ts";
 
 export interface Setting {
+  /** The version, or several of them. */
   readonly node: string;
   readonly cpu: string;
   readonly cpus: number;
   readonly date: string;
+  readonly tookSeconds: number;
   /** Load average of the last minute before the first measurement. Much above 0: other programs ran. */
   readonly load: number;
   /** Short commit hash, with `+` when the tree had changes; `undefined` outside a repository. */
@@ -23,18 +24,16 @@ export interface Setting {
   readonly versions: Readonly<Record<string, string>>;
 }
 
-/** One contestant at one size. `median`, `min` and `max` are over the rounds, of `nsPerOp` or of `rssMb`. */
-export interface Figure {
+/**
+ * One contestant at one size, with what its kind of row measures (`units.ts`). `median`, `min` and `max` are over the rounds, of the
+ * first of these.
+ */
+export interface Figure extends Readonly<Partial<Record<Key, number>>> {
   readonly name: string;
   readonly contestant: string;
   readonly n: number;
-  readonly nsPerOp?: number;
-  /** Peak resident memory of the whole process, in MB of 1,000,000 bytes. The ratios use this. */
-  readonly rssMb?: number;
-  /** The peak without what the process held before the first task, for each task. */
-  readonly bytesPerTask?: number;
-  /** Resident memory when the last task went to sleep, in MB. */
-  readonly parkedMb?: number;
+  /** What the size stands for, when it is no number of things. */
+  readonly label?: string;
   /** There when the contestant was measured at a smaller size and scaled up. */
   readonly measuredN?: number;
   readonly median: number;
@@ -58,58 +57,77 @@ export interface Ratio {
   readonly holds?: boolean;
 }
 
+/** A contestant that gave no figure in some round, and none afterwards. */
+export interface Failure {
+  readonly row: string;
+  readonly n: number;
+  readonly contestant: string;
+  readonly message: string;
+}
+
 export interface Report extends Setting {
   readonly bench: "fibril";
   readonly rows: readonly Figure[];
   readonly ratios: readonly Ratio[];
+  readonly failures: readonly Failure[];
 }
 
 export function report(setting: Setting, series: readonly Series[]): Report {
-  return { bench: "fibril", ...setting, rows: series.map(figure), ratios: ratios(series) };
+  const measured = series.filter(({ results }) => results.length > 0);
+  return {
+    bench: "fibril",
+    ...setting,
+    rows: measured.map(figure),
+    ratios: ratios(measured),
+    failures: failures(series),
+  };
+}
+
+function failures(series: readonly Series[]): Failure[] {
+  return series.flatMap(({ row, n, entrant, failure }) =>
+    failure === undefined ? [] : [{ row: row.name, n, contestant: entrant.name, message: failure }],
+  );
 }
 
 function figure(series: Series): Figure {
   const { row, n, measuredN, entrant } = series;
-  const { median, min, max } = spread(values(series));
-  const common = { name: row.name, contestant: entrant.name, n };
-  const figures = { median: round(median), min: round(min), max: round(max), rounds: series.results.length };
-  if (row.kind === "time") return { ...common, nsPerOp: round(median), ...figures };
+  const { main, beside } = units[row.kind];
+  const { median, min, max } = spread(valuesOf(series, main));
+  const quantities = [main, ...beside].map((each) => [each.key, round(medianOf(series, each), each.digits)]);
   return {
-    ...common,
-    rssMb: round(median),
-    bytesPerTask: Math.round(spread(series.results.map((each) => netBytes(each) / measuredN)).median),
-    parkedMb: round(spread(series.results.map((each) => scaled(each, "parkedBytes", n / measuredN))).median),
+    name: row.name,
+    contestant: entrant.name,
+    n,
+    ...(row.kind === "size" ? { label: row.labels[n - 1]! } : {}),
+    ...(Object.fromEntries(quantities) as Partial<Record<Key, number>>),
     ...(measuredN === n ? {} : { measuredN }),
-    ...figures,
+    median: round(median, main.digits),
+    min: round(min, main.digits),
+    max: round(max, main.digits),
+    rounds: series.results.length,
   };
 }
 
-/** One number for each round: nanoseconds for an operation, or MB at the peak. */
-function values(series: Series): number[] {
-  return series.results.map((each) =>
-    each.kind === "time" ? each.nsPerOp : scaled(each, "peakBytes", series.n / series.measuredN),
-  );
+/** One number for each round. */
+function valuesOf(series: Series, quantity: Quantity = units[series.row.kind].main): number[] {
+  const { n, measuredN } = series;
+  return series.results.map((each) => quantity.of(each, measuredN, n / measuredN));
 }
 
-function scaled(measured: Measured, which: "peakBytes" | "parkedBytes", factor: number): number {
-  if (measured.kind === "time") return NaN;
-  return (measured.beforeBytes + (measured[which] - measured.beforeBytes) * factor) / BYTES_PER_MB;
-}
-
-function netBytes(measured: Measured): number {
-  return measured.kind === "time" ? NaN : measured.peakBytes - measured.beforeBytes;
+function medianOf(series: Series, quantity: Quantity): number {
+  return spread(valuesOf(series, quantity)).median;
 }
 
 function ratios(all: readonly Series[]): Ratio[] {
   const found: Ratio[] = [];
   for (const of of all) {
     for (const to of all) {
-      if (of.row !== to.row || of.n !== to.n || !isOfInterest(of.entrant.name, to.entrant.name)) continue;
-      const base = values(to);
-      const own = values(of);
-      const each = own.map((value, index) => value / base[index]!);
-      const { median, min, max } = spread(each);
-      const target = targetOf(of.row, of.n, of.entrant.name, to.entrant.name);
+      if (of.row !== to.row || of.n !== to.n || !isOfInterest(of.entrant, to.entrant)) continue;
+      const rounds = Math.min(of.results.length, to.results.length); // fewer when one of them failed later
+      const base = valuesOf(to).slice(0, rounds);
+      const own = valuesOf(of).slice(0, rounds);
+      const { median, min, max } = spread(own.map((value, index) => value / base[index]!));
+      const target = targetOf(of.row, of.n, of.entrant.contestant, to.entrant.contestant);
       found.push({
         row: of.row.name,
         n: of.n,
@@ -126,11 +144,12 @@ function ratios(all: readonly Series[]): Ratio[] {
   return found;
 }
 
-/** Everything against native, everything of ours against the peers and against plain `fibril`. */
-function isOfInterest(of: string, to: string): boolean {
-  if (of === to || of === "native") return false;
-  if (to === "native") return true;
-  return of.startsWith("fibril") && (to === "fibril" || to === "effect" || to === "effection");
+/** Everything against native, everything of ours against all others and against plain `fibril`; each Node for itself. */
+function isOfInterest(of: Entrant, to: Entrant): boolean {
+  if (of === to || of.node !== to.node || of.contestant === "native") return false;
+  if (to.contestant === "native") return true;
+  if (!of.contestant.startsWith("fibril") || to.tree !== undefined) return false;
+  return to.contestant === "fibril" || !to.contestant.startsWith("fibril");
 }
 
 function targetOf(row: Row, n: number, of: string, to: string): Target | undefined {
@@ -147,7 +166,7 @@ export function asText(report: Report, series: readonly Series[]): string {
   const lines = [settingLine(report), ""];
   for (const row of new Set(series.map((each) => each.row))) {
     lines.push(`${row.name}: ${row.title}`, `  ${unitLine(row)}`);
-    lines.push(...columns(tableOf(row, report)).map((line) => `  ${line}`));
+    lines.push(...columns(tableOf(row, report, series)).map((line) => `  ${line}`));
     for (const note of notesOf(row, series)) lines.push(`  ${note}`);
     lines.push("");
   }
@@ -160,9 +179,9 @@ export function asText(report: Report, series: readonly Series[]): string {
 }
 
 export function asMarkdown(report: Report, series: readonly Series[]): string {
-  const lines = [`# Benchmark of ${report.date}`, "", settingLine(report), ""];
+  const lines = [`# Benchmark of ${report.date}`, "", `${settingLine(report)}.`, ""];
   for (const row of new Set(series.map((each) => each.row))) {
-    const [head = [], ...body] = tableOf(row, report);
+    const [head = [], ...body] = tableOf(row, report, series);
     lines.push(`## ${row.name}: ${row.title}`, "", `${unitLine(row)}.`, "");
     lines.push(markdownRow(head), markdownRow(head.map((_, i) => (i === 1 ? "---" : "--:"))));
     lines.push(...body.map(markdownRow), "");
@@ -184,11 +203,11 @@ function settingLine(report: Report): string {
   const versions = Object.entries(report.versions).map(([name, version]) => `${name} ${version}`);
   const commit = report.commit === undefined ? [] : [`commit ${report.commit}`];
   const machine = [`Node ${report.node}`, `${report.cpus} × ${report.cpu}`, `load ${report.load.toFixed(1)}`];
-  return [...machine, ...versions, ...commit].join(", ");
+  return [...machine, ...versions, ...commit, `took ${report.tookSeconds} s`].join(", ");
 }
 
 function unitLine(row: Row): string {
-  const what = row.kind === "time" ? `ns per ${row.operation}` : "peak MB of the process";
+  const what = units[row.kind].describe(row);
   return `${what}, median over rounds (min to max); × is the ratio to ${baseOf(row)}; lower is better`;
 }
 
@@ -198,37 +217,51 @@ function baseOf(row: Row): string {
 }
 
 /** Header first; one line for each contestant and size. */
-function tableOf(row: Row, report: Report): string[][] {
+function tableOf(row: Row, report: Report, series: readonly Series[]): string[][] {
   const base = baseOf(row);
-  const extra = row.kind === "memory" ? ["asleep, MB", "net bytes per task"] : [];
-  const table = [[row.sizeOf, "contestant", row.kind === "time" ? "ns" : "peak MB", "", "×", ...extra]];
-  for (const figure of report.rows.filter((each) => each.name === row.name)) {
+  const { main, beside } = units[row.kind];
+  const table = [[row.sizeOf, "contestant", main.heading, "", "×", ...beside.map(({ heading }) => heading)]];
+  for (const each of series) {
+    if (each.row !== row) continue;
+    const { n, entrant, measuredN, results } = each;
+    const size = row.kind === "size" ? row.labels[n - 1]! : grouped(n);
+    if (results.length === 0) {
+      table.push([size, entrant.name, "–", "(failed)", "", ...beside.map(() => "")]);
+      continue;
+    }
+    const { median, min, max } = spread(valuesOf(each));
+    const show = (value: number): string => grouped(round(value, main.digits));
+    const scale = measuredN === n ? "" : `, scaled from ${grouped(measuredN)}`;
+    const baseName = entrant.node === undefined ? base : `${base}@node${entrant.node.label}`;
     const ratio = report.ratios.find(
-      (each) => each.row === row.name && each.n === figure.n && each.of === figure.contestant && each.to === base,
+      (one) => one.row === row.name && one.n === n && one.of === entrant.name && one.to === baseName,
     );
-    const scale = figure.measuredN === undefined ? "" : `, scaled from ${grouped(figure.measuredN)}`;
     table.push([
-      grouped(figure.n),
-      figure.contestant,
-      grouped(figure.median),
-      `(${grouped(figure.min)} to ${grouped(figure.max)}${scale})`,
+      size,
+      entrant.name,
+      show(median),
+      `(${show(min)} to ${show(max)}${scale})`,
       ratio === undefined ? "" : times(ratio.median),
-      ...(row.kind === "memory" ? [grouped(figure.parkedMb!), grouped(figure.bytesPerTask!)] : []),
+      ...beside.map((quantity) => grouped(round(medianOf(each, quantity), quantity.digits))),
     ]);
   }
   return table;
 }
 
-/** A note that explains why a contestant is left out or scaled is only there when it is. */
+/** A note that explains why a contestant is left out or scaled is only there when it is; a failure always. */
 function notesOf(row: Row, series: readonly Series[]): string[] {
   const own = series.filter((each) => each.row === row);
   const largest = Math.max(...own.map((each) => each.n));
   const notes = new Map<string, string>();
   for (const { entrant } of own) {
     if (entrant.note === undefined || (entrant.maxSize !== Infinity && entrant.maxSize >= largest)) continue;
-    notes.set(entrant.name, `${entrant.name}: ${entrant.note}`);
+    notes.set(entrant.contestant, `${entrant.contestant}: ${entrant.note}`);
   }
-  return [...notes.values()];
+  const failed = own.filter(({ failure }) => failure !== undefined);
+  return [
+    ...notes.values(),
+    ...failed.map(({ n, entrant, failure }) => `FAILED: ${entrant.name} at ${grouped(n)}: ${failure}`),
+  ];
 }
 
 function targetCells(ratio: Ratio): string[] {

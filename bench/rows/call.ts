@@ -14,7 +14,7 @@ export const callRow: TimedRow = {
   operation: "call",
   sizeOf: "tasks",
   sizes: [1],
-  rounds: 5,
+  rounds: 3,
   contestants: contestants(false),
   targets: [],
 };
@@ -26,7 +26,7 @@ export const callWaitRow: TimedRow = {
   operation: "call",
   sizeOf: "tasks",
   sizes: [1],
-  rounds: 5,
+  rounds: 3,
   contestants: contestants(true),
   targets: [],
 };

@@ -21,7 +21,7 @@ export const depthRow: TimedRow = {
   operation: "switch",
   sizeOf: "calls deep",
   sizes: [1, 10, 100, 1_000],
-  rounds: 5,
+  rounds: 3,
   contestants: [
     {
       name: "native",

@@ -1,12 +1,21 @@
 /** All rows, in the order in which `all` runs them and the table prints them. */
 import type { Row } from "../row.ts";
+import { bridgeAwaitRow, bridgeUntilRow } from "./bridge.ts";
 import { callRow, callWaitRow } from "./call.ts";
+import { cancelRow } from "./cancel.ts";
+import { channelBufferedRow, channelManyRow, channelRow } from "./channel.ts";
 import { depthRow } from "./depth.ts";
+import { lagRow } from "./lag.ts";
+import { lockRow } from "./lock.ts";
+import { mapRow } from "./map.ts";
 import { memoryRow } from "./memory.ts";
 import { probeRow } from "./probe.ts";
-import { spawnRow, spawnWaitRow } from "./spawn.ts";
+import { selectRow } from "./select.ts";
+import { sizeRow } from "./size.ts";
+import { spawnClosureRow, spawnRow, spawnWaitRow } from "./spawn.ts";
+import { startRow } from "./start.ts";
 import { switchRow } from "./switch.ts";
-import { timersRow, timersSameRow } from "./timers.ts";
+import { timersCancelRow, timersFireRow, timersRow, timersSameRow, timersSetRow } from "./timers.ts";
 
 export const rows: readonly Row[] = [
   switchRow,
@@ -15,8 +24,24 @@ export const rows: readonly Row[] = [
   callWaitRow,
   spawnRow,
   spawnWaitRow,
+  spawnClosureRow,
   memoryRow,
   timersRow,
+  timersSetRow,
+  timersCancelRow,
   timersSameRow,
+  timersFireRow,
+  channelRow,
+  channelBufferedRow,
+  channelManyRow,
+  lockRow,
+  mapRow,
+  cancelRow,
+  selectRow,
+  bridgeUntilRow,
+  bridgeAwaitRow,
+  lagRow,
+  startRow,
+  sizeRow,
   probeRow,
 ];

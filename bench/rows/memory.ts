@@ -6,6 +6,7 @@
  */
 import type { Fiber as FiberOf } from "effect/Fiber";
 import type { Sleepers } from "../meter.ts";
+import { foreign } from "../row.ts";
 import type { MemoryRow } from "../row.ts";
 
 export const memoryRow: MemoryRow = {
@@ -13,7 +14,7 @@ export const memoryRow: MemoryRow = {
   kind: "memory",
   title: "tasks asleep at the same time",
   sizeOf: "tasks",
-  sizes: [1_000_000],
+  sizes: [10_000, 100_000, 1_000_000],
   rounds: 3,
   contestants: [
     {
@@ -72,7 +73,7 @@ export const memoryRow: MemoryRow = {
     },
     {
       name: "effection",
-      maxSize: 50_000,
+      maxSize: 20_000,
       startUs: 150,
       note: "measured with fewer tasks, because each needs more than 10 KB, and scaled up linearly",
       async load() {
@@ -91,6 +92,12 @@ export const memoryRow: MemoryRow = {
         };
       },
     },
+    foreign("python", {
+      maxSize: 100_000,
+      startUs: 20,
+      note: "measured with fewer tasks, because starting them takes long, and scaled up linearly",
+    }),
+    foreign("go"),
   ],
   targets: [
     { n: 1_000_000, of: "fibril", to: "native", atMost: 0.55 },

@@ -15,7 +15,7 @@ export const probeRow: TimedRow = {
   operation: "switch",
   sizeOf: "tasks",
   sizes: [1_000],
-  rounds: 5,
+  rounds: 3,
   contestants: [watched("fibril", false), watched("fibril-probed", true)],
   targets: [],
 };

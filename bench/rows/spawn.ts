@@ -1,14 +1,19 @@
 /**
- * Starting N tasks from one hoisted function and joining all of them, in two forms.
+ * Starting N tasks and joining all of them, in three forms.
  *
  * `spawn`: the child returns at once. For native promises that is the best case: an async function that never awaits
  * has finished before it returns, so there is no task at all, only a promise. `spawn-wait`: the child gives way once,
- * which is the least that a real task does. The design's target for "spawn and join" is held against both.
+ * which is the least that a real task does. The design's target for "spawn and join" is held against both. `spawn-closure`:
+ * each task has a function of its own that returns at once, as written in place; making a generator function costs more than
+ * making an async one.
  */
 import type { Effect as EffectOf } from "effect/Effect";
 import type { Fiber as FiberOf } from "effect/Fiber";
-import { check } from "../meter.ts";
-import type { Contestant, Sample, TimedProgram, TimedRow } from "../row.ts";
+import type { Operation } from "effection";
+import type { Task as TaskOf } from "fibril";
+import { Batches } from "../meter.ts";
+import { foreign } from "../row.ts";
+import type { Contestant, Foreigner, TimedProgram, TimedRow } from "../row.ts";
 
 export const spawnRow: TimedRow = {
   name: "spawn",
@@ -17,8 +22,8 @@ export const spawnRow: TimedRow = {
   operation: "task",
   sizeOf: "tasks",
   sizes: [1_000, 100_000],
-  rounds: 5,
-  contestants: contestants(false),
+  rounds: 3,
+  contestants: contestants("returns"),
   targets: [
     { n: 1_000, of: "fibril", to: "native", atMost: 1.2 },
     { n: 1_000, of: "fibril", to: "effect", atMost: 0.15 },
@@ -32,15 +37,27 @@ export const spawnWaitRow: TimedRow = {
   operation: "task",
   sizeOf: "tasks",
   sizes: [1_000, 100_000],
-  rounds: 5,
-  contestants: contestants(true),
+  rounds: 3,
+  contestants: contestants("waits"),
   targets: [
     { n: 1_000, of: "fibril", to: "native", atMost: 1.2 },
     { n: 1_000, of: "fibril", to: "effect", atMost: 0.15 },
   ],
 };
 
-function contestants(wait: boolean): Contestant<TimedProgram>[] {
+export const spawnClosureRow: TimedRow = {
+  name: "spawn-closure",
+  kind: "time",
+  title: "spawn N functions made in place that return at once, join them",
+  operation: "task",
+  sizeOf: "tasks",
+  sizes: [1_000],
+  rounds: 3,
+  contestants: contestants("closure"),
+  targets: [],
+};
+
+function contestants(form: "returns" | "waits" | "closure"): (Contestant<TimedProgram> | Foreigner)[] {
   return [
     {
       name: "native",
@@ -52,12 +69,13 @@ function contestants(wait: boolean): Contestant<TimedProgram>[] {
           await null;
           return i + 1;
         }
-        const child = wait ? waits : returns;
+        const child = form === "waits" ? waits : returns;
         return async (n, ops) => {
           const batches = new Batches(n, ops);
           while (batches.more()) {
             const tasks: Promise<number>[] = [];
-            for (let i = 0; i < n; i++) tasks.push(child(i));
+            if (form === "closure") for (let i = 0; i < n; i++) tasks.push((async () => i + 1)());
+            else for (let i = 0; i < n; i++) tasks.push(child(i));
             for (const value of await Promise.all(tasks)) batches.add(value);
           }
           return batches.result();
@@ -75,13 +93,23 @@ function contestants(wait: boolean): Contestant<TimedProgram>[] {
           yield* yieldNow();
           return i + 1;
         }
-        const child = wait ? waits : returns;
+        const child = form === "waits" ? waits : returns;
         return async (n, ops) => {
           const batches = new Batches(n, ops);
           await run(function* () {
             while (batches.more()) {
-              const tasks = [];
-              for (let i = 0; i < n; i++) tasks.push(spawn(child, i));
+              const tasks: TaskOf<number>[] = [];
+              if (form === "closure") {
+                for (let i = 0; i < n; i++) {
+                  tasks.push(
+                    spawn(function* () {
+                      return i + 1;
+                    }),
+                  );
+                }
+              } else {
+                for (let i = 0; i < n; i++) tasks.push(spawn(child, i));
+              }
               for (const task of tasks) batches.add(yield* task);
             }
           });
@@ -101,13 +129,22 @@ function contestants(wait: boolean): Contestant<TimedProgram>[] {
           yield* Effect.yieldNow;
           return i + 1;
         });
-        const child: (i: number) => EffectOf<number> = wait ? waits : returns;
+        const child: (i: number) => EffectOf<number> = form === "waits" ? waits : returns;
         return async (n, ops) => {
           const batches = new Batches(n, ops);
           const main = Effect.gen(function* () {
             while (batches.more()) {
               const fibers: FiberOf<number>[] = [];
-              for (let i = 0; i < n; i++) fibers.push(yield* Effect.forkChild(child(i)));
+              if (form === "closure") {
+                for (let i = 0; i < n; i++) {
+                  const effect = Effect.gen(function* () {
+                    return i + 1;
+                  });
+                  fibers.push(yield* Effect.forkChild(effect));
+                }
+              } else {
+                for (let i = 0; i < n; i++) fibers.push(yield* Effect.forkChild(child(i)));
+              }
               for (const value of yield* Fiber.joinAll(fibers)) batches.add(value);
             }
           });
@@ -127,19 +164,29 @@ function contestants(wait: boolean): Contestant<TimedProgram>[] {
           resolve();
           return nothing;
         }, "give way");
-        function* returns(i: number) {
+        function* returns(i: number): Operation<number> {
           return i + 1;
         }
-        function* waits(i: number) {
+        function* waits(i: number): Operation<number> {
           yield* giveWay;
           return i + 1;
         }
+        const child = form === "waits" ? waits : returns;
         return async (n, ops) => {
           const batches = new Batches(n, ops);
           await run(function* () {
             while (batches.more()) {
               const tasks = [];
-              for (let i = 0; i < n; i++) tasks.push(yield* spawn(wait ? () => waits(i) : () => returns(i)));
+              if (form === "closure") {
+                for (let i = 0; i < n; i++) {
+                  const body = function* (): Operation<number> {
+                    return i + 1;
+                  };
+                  tasks.push(yield* spawn(body));
+                }
+              } else {
+                for (let i = 0; i < n; i++) tasks.push(yield* spawn(() => child(i)));
+              }
               for (const task of tasks) batches.add(yield* task);
             }
           });
@@ -147,41 +194,7 @@ function contestants(wait: boolean): Contestant<TimedProgram>[] {
         };
       },
     },
+    foreign("python", { note: "asyncio.create_task and gather" }),
+    foreign("go", { note: "go and WaitGroup, on one processor" }),
   ];
-}
-
-/** Counts batches of `n` tasks, times them, and checks the sum of what the tasks gave back. */
-class Batches {
-  readonly #n: number;
-  readonly #batches: number;
-  #begun = 0;
-  #sum = 0;
-  #startedAt = 0;
-  #stoppedAt = 0;
-
-  constructor(n: number, ops: number) {
-    this.#n = n;
-    this.#batches = Math.max(1, Math.ceil(ops / n));
-  }
-
-  /** Whether to do one more batch. */
-  more(): boolean {
-    if (this.#begun === 0) this.#startedAt = performance.now();
-    if (this.#begun < this.#batches) {
-      this.#begun++;
-      return true;
-    }
-    this.#stoppedAt = performance.now();
-    return false;
-  }
-
-  add(value: number): void {
-    this.#sum += value;
-  }
-
-  result(): Sample {
-    const expected = (this.#batches * (this.#n * (this.#n + 1))) / 2;
-    check(this.#sum === expected, `the results add up to ${this.#sum}, not ${expected}`);
-    return { ns: (this.#stoppedAt - this.#startedAt) * 1e6, ops: this.#batches * this.#n };
-  }
 }

@@ -7,6 +7,7 @@
  */
 import type { Fiber as FiberOf } from "effect/Fiber";
 import { SwitchMeter } from "../meter.ts";
+import { foreign } from "../row.ts";
 import type { TimedRow } from "../row.ts";
 
 export const switchRow: TimedRow = {
@@ -16,7 +17,7 @@ export const switchRow: TimedRow = {
   operation: "switch",
   sizeOf: "tasks",
   sizes: [1, 1_000, 100_000],
-  rounds: 4,
+  rounds: 3,
   contestants: [
     {
       name: "native",
@@ -120,6 +121,8 @@ export const switchRow: TimedRow = {
         };
       },
     },
+    foreign("python", { note: "asyncio.sleep(0)" }),
+    foreign("go", { note: "runtime.Gosched on one processor" }),
   ],
   targets: [
     { n: 1_000, of: "fibril", to: "native", atMost: 1.0 },
