@@ -1,4 +1,4 @@
-import { all, run, sleep, spawn, timeout } from "fibril";
+import { all, run, sleep, spawn, timeout, TimeoutError } from "fibril";
 import type { Coroutine } from "fibril";
 
 function* cook(dish: string, ms: number): Coroutine<string> {
@@ -17,6 +17,7 @@ await run(function* main() {
   try {
     yield* timeout(100, cook("stew", 5_000));
   } catch (error) {
-    console.log(String(error));
+    if (!(error instanceof TimeoutError)) throw error;
+    console.log(error.message);
   }
 });

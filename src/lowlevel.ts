@@ -2,9 +2,12 @@
  * The door for those who extend the kernel: new waits and combinators, other hosts and clocks, observers.
  */
 export {
+  closeSequence,
   describeValue,
   isOperation,
+  QueuedWait,
   running,
+  sequenceOf,
   sharedWait,
   systemClock,
   systemHost,
@@ -15,6 +18,7 @@ export {
   WaitQueue,
 } from "./core/index.ts";
 export type {
+  AsyncContext,
   Clock,
   Host,
   LoopPort,

@@ -12,7 +12,6 @@ import { describeValue, UsageError, WaitQueue } from "../core/index.ts";
 import type { Operation, Waiter } from "../core/index.ts";
 import { BroadcastRing } from "./broadcast-ring.ts";
 import { checkCapacity, DEFAULT_CAPACITY, titleOf } from "./capacity.ts";
-import { CLOSED } from "./closed.ts";
 import { firstOfOthers } from "./counterpart.ts";
 import { ChannelClosedError } from "./errors.ts";
 import { Put, refuseAll } from "./put.ts";
@@ -120,13 +119,12 @@ export class Broadcast<T> implements Sink<T>, Feed<T> {
   }
 
   /** Nothing more is published. Publishers that wait fail; subscriptions end after they have received the rest. Again changes nothing. */
-  close(): Operation<void> {
+  close(): void {
     if (!this.#isClosed) {
       this.#isClosed = true;
       refuseAll(this.putters, null);
       for (const subscription of [...this.#subscriptions]) finishAll(subscription.takers, null);
     }
-    return CLOSED;
   }
 
   [Symbol.dispose](): void {

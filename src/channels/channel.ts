@@ -13,7 +13,6 @@ import type { Operation, Sequence } from "../core/index.ts";
 import { checkCapacity, titleOf } from "./capacity.ts";
 import { ChannelState } from "./channel-state.ts";
 import type { ChannelStatistics } from "./channel-state.ts";
-import { CLOSED } from "./closed.ts";
 import { Receiver } from "./receiver.ts";
 import { Sender } from "./sender.ts";
 import type { Taken } from "./take.ts";
@@ -94,11 +93,10 @@ export class Channel<T> implements Sequence<T> {
 
   /**
    * Closes the channel for everybody who sends, clones included; again changes nothing. Sends that wait fail. What is
-   * buffered can still be received, then the channel ends. It happens at once; there is nothing to wait for in what it returns.
+   * buffered can still be received, then the channel ends.
    */
-  close(): Operation<void> {
+  close(): void {
     this.#state.close();
-    return CLOSED;
   }
 
   statistics(): ChannelStatistics {

@@ -27,7 +27,7 @@ export class Put<T> extends QueuedWait<void> {
   readonly value: T;
 
   constructor(sink: Sink<T>, value: T) {
-    super(sink.putters as never);
+    super(sink.putters);
     this.sink = sink;
     this.value = value;
   }

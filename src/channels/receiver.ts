@@ -3,7 +3,6 @@
  */
 import type { Operation, Sequence, Waiter, WaitQueue } from "../core/index.ts";
 import type { ChannelState, ChannelStatistics } from "./channel-state.ts";
-import { CLOSED } from "./closed.ts";
 import { ChannelClosedError } from "./errors.ts";
 import { NOTHING, Take, takeNow, TakeNext } from "./take.ts";
 import type { Source, Taken, Taker } from "./take.ts";
@@ -79,16 +78,15 @@ export class Receiver<T> implements Source<T>, Sequence<T> {
   }
 
   /**
-   * Closes this end at once; again changes nothing, and there is nothing to wait for in what it returns. Those who receive
+   * Closes this end at once; again changes nothing. Those who receive
    * here get the end. With the last receiver everybody who sends fails, and what stands in the buffer goes to
    * `onUndelivered`; without one it stays for `drain`.
    */
-  close(): Operation<void> {
+  close(): void {
     if (!this.closed) {
       this.closed = true;
       this.state.receiverClosed(this);
     }
-    return CLOSED;
   }
 
   [Symbol.dispose](): void {

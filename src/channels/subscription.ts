@@ -6,7 +6,6 @@
 import { WaitQueue } from "../core/index.ts";
 import type { Operation, Sequence, Waiter } from "../core/index.ts";
 import type { BroadcastRing } from "./broadcast-ring.ts";
-import { CLOSED } from "./closed.ts";
 import { ChannelClosedError, LaggedError } from "./errors.ts";
 import { finishAll, NOTHING, Take, takeNow, TakeNext } from "./take.ts";
 import type { Source, Taken, Taker } from "./take.ts";
@@ -79,10 +78,10 @@ export class Subscription<T> implements Source<T>, Sequence<T> {
   }
 
   /**
-   * Closes it at once; again changes nothing, and there is nothing to wait for in what it returns. Those who receive here get the end;
+   * Closes it at once; again changes nothing. Those who receive here get the end;
    * what it has not received is dropped: the others have it too.
    */
-  close(): Operation<void> {
+  close(): void {
     if (!this.#isClosed) {
       this.#isClosed = true;
       this.#feed.unsubscribe(this);
@@ -90,7 +89,6 @@ export class Subscription<T> implements Source<T>, Sequence<T> {
       this.#feed.ring.leave(this.position);
       this.#feed.admit(null);
     }
-    return CLOSED;
   }
 
   [Symbol.dispose](): void {

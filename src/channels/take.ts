@@ -38,7 +38,7 @@ export abstract class Taker<T, Result = unknown> extends QueuedWait<Result> {
   readonly source: Source<T>;
 
   constructor(source: Source<T>) {
-    super(source.takers as never);
+    super(source.takers);
     this.source = source;
   }
 

@@ -10,7 +10,6 @@
 import { QueuedWait, UsageError, WaitQueue } from "../core/index.ts";
 import type { Operation, Sequence, Started, Waiter } from "../core/index.ts";
 import { titleOf } from "./capacity.ts";
-import { CLOSED } from "./closed.ts";
 import { ChannelClosedError } from "./errors.ts";
 import { finishAll, NOTHING, Take, takeNow, TakeNext } from "./take.ts";
 import type { Source, Taken, Taker } from "./take.ts";
@@ -221,13 +220,12 @@ export class Observer<T> implements Source<T>, Sequence<T> {
     return takeNow(this);
   }
 
-  /** Closes this observer at once; again changes nothing, and there is nothing to wait for in what it returns. */
-  close(): Operation<void> {
+  /** Closes this observer at once; again changes nothing. */
+  close(): void {
     if (!this.#isClosed) {
       this.#isClosed = true;
       finishAll(this.takers, this);
     }
-    return CLOSED;
   }
 
   [Symbol.dispose](): void {
@@ -268,7 +266,7 @@ class WaitFor<T> extends QueuedWait<T> {
   readonly #watch: Watch<T>;
 
   constructor(watch: Watch<T>, line: WaitQueue<T, WaitFor<T>>, condition: (value: T) => boolean) {
-    super(line as never);
+    super(line);
     this.#watch = watch;
     this.condition = condition;
   }

@@ -245,7 +245,7 @@ class Join extends QueuedWait<void> {
   readonly #label: string;
 
   constructor(queue: { readonly unfinished: number }, joiners: WaitQueue, label: string) {
-    super(joiners as never);
+    super(joiners);
     this.#queue = queue;
     this.#label = label;
   }

@@ -36,7 +36,7 @@ export type { Report, ReportKind } from "./report.ts";
 export { run } from "./run.ts";
 export type { RunOptions } from "./run.ts";
 export { Runner } from "./runner.ts";
-export { sequenceOf } from "./sequence.ts";
+export { closeSequence, sequenceOf } from "./sequence.ts";
 export type { Sequence, SequenceSource } from "./sequence.ts";
 export { Scope, scope, shield, toOperation } from "./scope.ts";
 export type { Cleanup, ScopeOptions, SpawnOptions } from "./scope.ts";

@@ -13,8 +13,17 @@ import { QueuedWait, WaitQueue } from "./wait-queue.ts";
 export interface Sequence<T> {
   /** Waits for the next value, or for the end. Cancelling takes none. */
   next(): Operation<IteratorResult<T, undefined>>;
-  /** Called by who stops before the end, so that the source can let go of what it holds. May wait. */
-  close?(): Operation<void>;
+  /**
+   * Called by who stops before the end, so that the source can let go of what it holds. It does so by the call; where there is
+   * something to wait for, it returns an operation.
+   */
+  close?(): Operation<void> | void;
+}
+
+/** Lets go of the source, and waits until it has. */
+export function* closeSequence(sequence: Sequence<unknown>): Coroutine<void> {
+  const closing = sequence.close?.();
+  if (closing !== undefined) yield* closing;
 }
 
 /** What `forEach`, `mapConcurrent` and the like take. */
@@ -45,7 +54,7 @@ class IteratorSequence<T> implements Sequence<T> {
     return new Taking(this.#iterator);
   }
 
-  *close(): Coroutine<void> {
+  close(): void {
     this.#iterator.return?.();
   }
 }
@@ -87,12 +96,12 @@ class AsyncIteratorSequence<T> implements Sequence<T> {
     return new NextValue(this);
   }
 
-  *close(): Coroutine<void> {
+  close(): Operation<void> | void {
     const closing = this.#iterator.return?.();
     if (closing === undefined) return;
     closing.then(undefined, () => {});
     // An async generator answers only after the value that it was asked for, which may never come.
-    if (!this.#isAsking) yield* until(closing);
+    if (!this.#isAsking) return until(closing) as Operation<unknown> as Operation<void>;
   }
 
   serve(task: Waiter, wait: NextValue<T>): Started<IteratorResult<T, undefined>> | null {

@@ -12,7 +12,7 @@
  *   lost     its scope has ended or was cancelled: every call is rejected with `CancelledError`. An end that is none would
  *            let the reader believe that it has seen everything.
  */
-import { Cancelled, CancelledError, describeValue, UsageError } from "../core/index.ts";
+import { closeSequence, Cancelled, CancelledError, describeValue, UsageError } from "../core/index.ts";
 import type { Coroutine, EventLoop, Scope, Sequence, Task } from "../core/index.ts";
 import { ownerOf } from "./promise.ts";
 import { closeWith } from "./scope-closing.ts";
@@ -184,7 +184,7 @@ class Asking<T> implements SequenceIterator<T> {
       if (worker !== null) yield* worker.cancel("the async iterator was closed");
     } finally {
       this.#end();
-      if (this.#sequence.close !== undefined) yield* this.#sequence.close();
+      yield* closeSequence(this.#sequence);
     }
   }
 
@@ -192,6 +192,6 @@ class Asking<T> implements SequenceIterator<T> {
   *#scopeEnded(): Coroutine<void> {
     if (this.#phase === "ended") return;
     this.#lose();
-    if (this.#sequence.close !== undefined) yield* this.#sequence.close();
+    yield* closeSequence(this.#sequence);
   }
 }

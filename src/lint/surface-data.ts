@@ -90,7 +90,11 @@ export const MODULES: Readonly<Record<string, ModuleSurface>> = {
     },
   },
   "fibril/lowlevel": {
-    functions: { sequenceOf: { value: "Sequence" }, toOperation: { operation: "lazy", bodies: [[{ at: 0 }]] } },
+    functions: {
+      closeSequence: { operation: "lazy" },
+      sequenceOf: { value: "Sequence" },
+      toOperation: { operation: "lazy", bodies: [[{ at: 0 }]] },
+    },
     classes: { QueuedWait: "QueuedWait", Wait: "Wait", WaitQueue: "WaitQueue" },
   },
   "fibril/http": { functions: {}, classes: { HttpResponse: "HttpResponse", Session: "Session" } },
@@ -152,17 +156,10 @@ export const CLASSES: Readonly<Record<string, ClassSurface>> = {
   AsyncFunctionOptions: { properties: { loop: "EventLoop" } },
   AsyncIterableOptions: { properties: { loop: "EventLoop" } },
   Barrier: { methods: { wait: { operation: "lazy" } } },
-  Broadcast: {
-    methods: { publish: { operation: "lazy" }, subscribe: { value: "Subscription" }, close: { operation: "begun" } },
-  },
+  Broadcast: { methods: { publish: { operation: "lazy" }, subscribe: { value: "Subscription" } } },
   Channel: {
     properties: { sender: "Sender", receiver: "Receiver" },
-    methods: {
-      send: { operation: "lazy" },
-      receive: { operation: "lazy" },
-      next: { operation: "lazy" },
-      close: { operation: "begun" },
-    },
+    methods: { send: { operation: "lazy" }, receive: { operation: "lazy" }, next: { operation: "lazy" } },
   },
   CircuitBreaker: { methods: { use: { operation: "lazy", bodies: [[{ at: 0 }]] } } },
   Completed: { properties: { task: "Task" } },
@@ -186,7 +183,7 @@ export const CLASSES: Readonly<Record<string, ClassSurface>> = {
       discard: { operation: "lazy" },
     },
   },
-  Interval: { methods: { next: { operation: "lazy" }, close: { operation: "lazy" } } },
+  Interval: { methods: { next: { operation: "lazy" } } },
   Latch: { methods: { wait: { operation: "lazy" } } },
   LifoQueue: {
     methods: {
@@ -207,7 +204,7 @@ export const CLASSES: Readonly<Record<string, ClassSurface>> = {
     properties: { owner: "Task" },
     methods: { acquire: { operation: "lazy" }, use: { operation: "lazy", bodies: [[{ at: 0 }]] } },
   },
-  Observer: { methods: { changed: { operation: "lazy" }, next: { operation: "lazy" }, close: { operation: "begun" } } },
+  Observer: { methods: { changed: { operation: "lazy" }, next: { operation: "lazy" } } },
   Operation: { isOperation: true },
   PacedFunction: { methods: { flush: { operation: "lazy" } } },
   PacedOptions: { properties: { scope: "Scope" } },
@@ -235,14 +232,7 @@ export const CLASSES: Readonly<Record<string, ClassSurface>> = {
   QueuedWait: { isOperation: true },
   RateLimiter: { methods: { acquire: { operation: "lazy" }, use: { operation: "lazy", bodies: [[{ at: 0 }]] } } },
   ReadableStreamOptions: { properties: { loop: "EventLoop" } },
-  Receiver: {
-    methods: {
-      receive: { operation: "lazy" },
-      next: { operation: "lazy" },
-      clone: { value: "Receiver" },
-      close: { operation: "begun" },
-    },
-  },
+  Receiver: { methods: { receive: { operation: "lazy" }, next: { operation: "lazy" }, clone: { value: "Receiver" } } },
   RunOptions: { properties: { loop: "EventLoop" } },
   Runner: {
     properties: { loop: "EventLoop" },
@@ -289,9 +279,7 @@ export const CLASSES: Readonly<Record<string, ClassSurface>> = {
     properties: { stdin: "ProcessInput", stdout: "ProcessOutput", stderr: "ProcessOutput" },
     methods: { wait: { operation: "lazy" }, stop: { operation: "lazy" } },
   },
-  Subscription: {
-    methods: { receive: { operation: "lazy" }, next: { operation: "lazy" }, close: { operation: "begun" } },
-  },
+  Subscription: { methods: { receive: { operation: "lazy" }, next: { operation: "lazy" } } },
   Supervisor: { methods: { child: { value: "Task" }, run: { operation: "lazy" } } },
   Task: {
     properties: { loop: "TaskLoop", owner: "TaskScope", parent: "Task" },

@@ -11,7 +11,7 @@
  * catching up is rarely what a periodic job wants, and Tokio's tolerance of 5 ms serves "delay" only, where it is needed.
  */
 import { QueuedWait, WaitQueue } from "../core/index.ts";
-import type { Coroutine, LoopPort, Operation, Sequence, Started, Waiter } from "../core/index.ts";
+import type { LoopPort, Operation, Sequence, Started, Waiter } from "../core/index.ts";
 import { Alarm } from "./alarm.ts";
 import { checkChoice, checkNumber } from "./limits.ts";
 
@@ -109,7 +109,7 @@ export class Interval implements Sequence<Tick> {
   }
 
   /** Ends the sequence: those who wait, and those who come later, are told that there is no more. */
-  *close(): Coroutine<void> {
+  close(): void {
     this.#isClosed = true;
     this.#alarm.clear();
     for (let entry = this.#queue.shift(); entry !== null; entry = this.#queue.shift()) entry.end(NO_MORE);

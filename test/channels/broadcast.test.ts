@@ -183,7 +183,7 @@ describe("closing", () => {
         return "published";
       });
       yield* sleep(1);
-      yield* broadcast.close();
+      broadcast.close();
       expect(yield* publishing).toBeInstanceOf(ChannelClosedError);
       expect(broadcast.isClosed).toBe(true);
       expect(() => broadcast.tryPublish(3)).toThrow('cannot publish to broadcast "prices": it was closed');
@@ -198,7 +198,7 @@ describe("closing", () => {
       const subscription = broadcast.subscribe();
       const next = spawn(() => subscription.next());
       yield* sleep(1);
-      yield* subscription.close();
+      subscription.close();
       subscription.close();
       expect(yield* next).toEqual({ done: true, value: undefined });
       yield* broadcast.publish(1);

@@ -259,7 +259,7 @@ describe("closing", () => {
       yield* clone.send(1);
       const waiting = spawn(() => settled(clone.send(2)));
       yield* sleep(1);
-      yield* channel.close();
+      channel.close();
       channel.close();
       expect(yield* waiting).toBe("CHANNEL_CLOSED");
       expect(thrownBy(() => clone.trySend(3))).toMatchObject({ code: "CHANNEL_CLOSED" });
@@ -278,7 +278,7 @@ describe("closing", () => {
       yield* sleep(1);
       expect(yield* waiting).toBe("done");
       yield* receiving;
-      yield* receiver.close();
+      receiver.close();
       const mine = spawn(() => settled(sender.send("y")));
       yield* sleep(1);
       expect(sender.isClosed).toBe(false);

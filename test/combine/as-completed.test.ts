@@ -1,4 +1,5 @@
 import { EventLoop, moveOnAfter, sleep, spawn, UsageError } from "fibril";
+import { closeSequence } from "fibril/lowlevel";
 import { cancelSweep, simulateSync } from "fibril/testing";
 import { describe, expect, expectTypeOf, test } from "vitest";
 import { asCompleted, forEach } from "../../src/combine/index.ts";
@@ -44,7 +45,7 @@ describe("asCompleted of tasks", () => {
       const completed = asCompleted([spawn(after, 4, "a"), spawn(after, 9, "b")]);
       const missed = yield* moveOnAfter(1, completed.next());
       const step = yield* completed.next();
-      yield* completed.close!();
+      yield* closeSequence(completed);
       return [missed, step.done === true ? "end" : status(step.value), (yield* completed.next()).done, now()];
     });
     expect(seen).toEqual([undefined, "0 a at 4", true, 4]);

@@ -1,6 +1,6 @@
 import { Future, moveOnAfter, run, sleep, spawn, yieldNow } from "fibril";
 import type { Sequence, SequenceSource, Task } from "fibril";
-import { sequenceOf } from "fibril/lowlevel";
+import { closeSequence, sequenceOf } from "fibril/lowlevel";
 import { cancelSweep } from "fibril/testing";
 import { describe, expect, test } from "vitest";
 import { simulated, thrownBy } from "./simulated.ts";
@@ -70,7 +70,7 @@ describe("a sequence of an iterable", () => {
     );
     simulated(function* () {
       yield* sequence.next();
-      yield* sequence.close!();
+      yield* closeSequence(sequence);
     });
     expect(closed).toBe(true);
   });
@@ -141,7 +141,7 @@ describe("a sequence of an async iterable", () => {
     const source = new Manual();
     await run(function* () {
       const sequence = sequenceOf(source);
-      yield* sequence.close!();
+      yield* closeSequence(sequence);
     });
     expect(source.returned).toBe(1);
     const never = (async function* (): AsyncGenerator<number> {
@@ -151,7 +151,7 @@ describe("a sequence of an async iterable", () => {
     await run(function* () {
       const sequence = sequenceOf(never);
       yield* moveOnAfter(1, sequence.next());
-      yield* sequence.close!();
+      yield* closeSequence(sequence);
     });
   });
 });

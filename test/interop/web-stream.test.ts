@@ -2,6 +2,7 @@
  * Web streams both ways: backpressure, cancellation both ways, nothing left.
  */
 import { CancelledError, moveOnAfter, run, scope, sleep, spawn, UsageError, yieldNow } from "fibril";
+import { closeSequence } from "fibril/lowlevel";
 import type { Coroutine } from "fibril";
 import { describe, expect, test } from "vitest";
 import { fromReadableStream, toReadableStream, until } from "../../src/interop/index.ts";
@@ -45,7 +46,7 @@ describe("fromReadableStream()", () => {
         log.push(value);
       }
       expect((yield* chunks.next()).done).toBe(true);
-      yield* chunks.close!();
+      yield* closeSequence(chunks);
       return log;
     });
     expect([seen, stream.locked]).toEqual([[1, 2], false]);
@@ -101,7 +102,7 @@ describe("fromReadableStream()", () => {
       yield* moveOnAfter(1, chunks.next());
       feed.enqueue(1);
       yield* sleep(1);
-      yield* chunks.close!();
+      yield* closeSequence(chunks);
       expect((yield* chunks.next()).done).toBe(true);
     });
   });
@@ -140,7 +141,7 @@ describe("fromReadableStream()", () => {
       const chunks = fromReadableStream(stream);
       const waiting = spawn(() => chunks.next());
       yield* sleep(1);
-      yield* chunks.close!();
+      yield* closeSequence(chunks);
       expect(cancelled).toEqual(["cancelled"]);
       expect((yield* waiting).done).toBe(true);
       expect((yield* chunks.next()).done).toBe(true);

@@ -16,6 +16,7 @@ const documents = [
   "docs/guide/first-day.md",
   "docs/guide/http.md",
   "docs/guide/fetch.md",
+  "docs/guide/lint.md",
   "bench/README.md",
 ];
 
@@ -37,7 +38,7 @@ test("it prints what it says", async () => {
     "soup: stove off",
     "soup is ready",
     "stew: stove off",
-    "TimeoutError: the operation did not end within 100 ms",
+    "the operation did not end within 100 ms; it was waiting for sleep 5000 ms",
   ]);
 });
 

@@ -244,8 +244,8 @@ describe("interval", () => {
         const ticks = interval(10);
         const waiting = spawn(() => ticks.next());
         yield* sleep(1);
-        yield* ticks.close();
-        yield* ticks.close();
+        ticks.close();
+        ticks.close();
         return [yield* waiting, yield* ticks.next(), now(), EventLoop.current().statistics().timers];
       }),
     ).toEqual([{ done: true, value: undefined }, { done: true, value: undefined }, 1, 0]);

@@ -5,7 +5,15 @@
  * cancelled and the process is stopped, then the error goes on. Input, stdout and stderr are three tasks, so that none of the pipes
  * can fill up while another one is looked after.
  */
-import { describeValue, isOperation, Scope, sequenceOf, TimeoutError, UsageError } from "../../core/index.ts";
+import {
+  closeSequence,
+  describeValue,
+  isOperation,
+  Scope,
+  sequenceOf,
+  TimeoutError,
+  UsageError,
+} from "../../core/index.ts";
 import type { Coroutine, Operation, SequenceSource } from "../../core/index.ts";
 import { checkSignal, unwatchSignal, watchSignal } from "../signal-watch.ts";
 import { checkCommand, spawnProcess } from "./process.ts";
@@ -201,7 +209,7 @@ function* feed(stdin: ProcessInput, input: NonNullable<ExecOptions["input"]>): C
   } catch (error) {
     if (!(error instanceof ProcessInputError)) throw error;
   } finally {
-    if (!isOver && chunks.close !== undefined) yield* chunks.close();
+    if (!isOver) yield* closeSequence(chunks);
   }
 }
 

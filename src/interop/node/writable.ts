@@ -7,7 +7,15 @@
  */
 import { finished } from "node:stream";
 import type { Writable } from "node:stream";
-import { describeValue, QueuedWait, Scope, sequenceOf, UsageError, WaitQueue } from "../../core/index.ts";
+import {
+  closeSequence,
+  describeValue,
+  QueuedWait,
+  Scope,
+  sequenceOf,
+  UsageError,
+  WaitQueue,
+} from "../../core/index.ts";
 import type { Coroutine, Operation, SequenceSource, Started, Waiter } from "../../core/index.ts";
 import { closeWithScope, nothing } from "../scope-closing.ts";
 import { streamFailure, StreamClosedError } from "./errors.ts";
@@ -280,7 +288,7 @@ function* copy<Chunk>(stream: Writable, source: SequenceSource<Chunk>, options: 
       yield* out.write(result.value);
     }
   } finally {
-    if (!isOver && sequence.close !== undefined) yield* sequence.close();
+    if (!isOver) yield* closeSequence(sequence);
   }
   if (ends) yield* out.end();
 }
