@@ -28,7 +28,7 @@ import {
   type Operation,
   type Runnable,
   type Started,
-  type Task,
+  Task,
   type Waiter,
 } from "../core/index.ts";
 
@@ -132,6 +132,7 @@ function at(operands: Operands, key: string | number): Body<unknown> {
 /** The wait that the operation consists of, or `null` for a coroutine. */
 function waitOf(operand: Body<unknown>): Wait<unknown> | null {
   if (operand instanceof Wait) return operand;
+  if (operand instanceof Task) return operand.join();
   if (typeof operand === "function" || typeof operand?.[Symbol.iterator] !== "function") return null;
   const iterator = operand[Symbol.iterator](); // a task or a future; of a coroutine, it does nothing yet
   return iterator instanceof Wait ? iterator : null;
@@ -154,7 +155,7 @@ function* selectWithTasks(
       const label = typeof operand === "function" && operand.name !== "" ? operand.name : `select.${key}`;
       const task = scope.launch(toOperation(operand), label);
       tasks.push({ key, task });
-      return task[Symbol.iterator]() as Wait<unknown>;
+      return task.join();
     });
     chosen = (yield* new Select(keys, all, options.fair ?? false, false))!;
     scope.request("obsolete", "another operand of the select has happened");

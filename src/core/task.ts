@@ -273,7 +273,46 @@ export class Task<T>
 
   /** Joins: the value of the task; throws its failure, or `CancelledError`. Cancelling the joiner leaves the task alone. */
   [Symbol.iterator](): Iterator<Suspend, T, unknown> {
-    return this.stage === SETTLED ? new SettledJoin(this) : new Join(this);
+    return this.stage === SETTLED ? this : new Join(this);
+  }
+
+  /** The wait that joining it is. @internal */
+  join(): Wait<T> {
+    return new Join(this);
+  }
+
+  /**
+   * A task that has settled is the iterator of its own join: nothing to wait for, nothing to allocate. Whatever is not that
+   * simple (a failure, a pending cancellation, a budget that is used up) is left to a `Join`, which is then the task's wait.
+   * @internal
+   */
+  next(): IteratorResult<Suspend, T> {
+    const task = running.task;
+    if (
+      task !== null &&
+      task.wait === null &&
+      ((this.flags & FAILING) | (task.flags & INTERRUPTED)) === 0 &&
+      --task.loop.budget > 0
+    ) {
+      return { done: true, value: this.value as T };
+    }
+    return (this.joinOf(task) ?? this.join()).next();
+  }
+
+  /** Reached only when somebody drives a coroutine by hand. @internal */
+  throw(error: unknown): IteratorResult<Suspend, T> {
+    return (this.joinOf(running.task) ?? this.join()).throw(error);
+  }
+
+  /** Reached only when somebody drives a coroutine by hand. @internal */
+  return(value: T): IteratorResult<Suspend, T> {
+    return (this.joinOf(running.task) ?? this.join()).return(value);
+  }
+
+  /** The `Join` by which `task` waits for this one. */
+  private joinOf(task: RunningTask | null): Join<T> | null {
+    const wait = task === null ? null : task.wait;
+    return wait instanceof Join && wait.target === (this as unknown) ? (wait as Join<T>) : null;
   }
 
   /** For promise code: `await task`. Rejects with the failure, or with `CancelledError`. */
@@ -691,42 +730,11 @@ const KEEPS_IDENTITY = ((): boolean => {
   return delegate().next() === SUSPENDED;
 })();
 
-/** Joins a task that has settled: four fields less than a `Join`, since there is nothing to wait for. */
-class SettledJoin<T> extends Wait<T> {
-  private readonly target: Task<T>;
-
-  constructor(target: Task<T>) {
-    super();
-    this.target = target;
-  }
-
-  /** The short way, for the ordinary case: what `Wait.next`, `start`, `handOver` and `complete` come to, in one call. */
-  override next(): IteratorResult<Suspend, T> {
-    const task = running.task;
-    const value = this.target.settledValue;
-    if (value === undefined || task === null || task.wait !== null || (task.flags & INTERRUPTED) !== 0)
-      return super.next();
-    return --task.loop.budget > 0 ? { done: true, value } : super.next();
-  }
-
-  get reason(): string {
-    return `join task "${this.target.name}"`;
-  }
-
-  protected start(task: Waiter): Started<T> {
-    return this.target.handOver(task, this);
-  }
-
-  withdraw(): boolean {
-    return true;
-  }
-}
-
 /** Waits for a task and takes over how it ended; or, with `endOnly`, waits until it has ended, however. */
 class Join<T> extends Wait<T> implements Watcher {
   before: Watcher | null = null;
   after: Watcher | null = null;
-  private readonly target: Task<T>;
+  readonly target: Task<T>;
   private readonly endOnly: boolean;
   private waiter: Waiter | null = null;
 

@@ -189,6 +189,18 @@ describe("select", () => {
     expect(result).toEqual({ first: { key: "quick", value: "quick" }, slow: "slow" });
   });
 
+  test("a task that has settled is an operand like any other, and happens at once", () => {
+    const result = simulated(function* () {
+      const [one, two] = [spawn(answer, "one", 1), spawn(answer, "two", 1)];
+      yield* sleep(2);
+      return [yield* select({ never: sleep(Infinity), two, one }), yield* trySelect([one, two])];
+    });
+    expect(result).toEqual([
+      { key: "two", value: "two" },
+      { key: 0, value: "one" },
+    ]);
+  });
+
   test("a task cannot select its own end", () => {
     const error = failureOf(function* () {
       const task: Task<void> = spawn(function* (): Coroutine<void> {

@@ -3,6 +3,7 @@
  */
 import {
   CancelledError,
+  currentScope,
   currentTask,
   EventLoop,
   moveOnAfter,
@@ -406,5 +407,60 @@ describe("a failure that nobody would see", () => {
     for (let slice = slices.shift(); slice !== undefined; slice = slices.shift()) slice();
     expect(printed).toContain(error);
     expect(printed.some((it) => it === later || String(it).includes("a later one"))).toBe(true);
+  });
+});
+
+describe("joining a task that has settled", () => {
+  test("gives its value any number of times, and counts: the loop gives way in between", () => {
+    const seen = simulated(function* () {
+      const settled = spawn(function* () {
+        return 1;
+      });
+      yield* settled;
+      let others = 0;
+      let isOver = false;
+      const other = spawn(function* () {
+        while (!isOver) {
+          others++;
+          yield* yieldNow();
+        }
+      });
+      let sum = 0;
+      for (let i = 0; i < 200_000; i++) sum += yield* settled;
+      isOver = true;
+      yield* other;
+      return { sum, gaveWay: others > 1 };
+    });
+    expect(seen).toEqual({ sum: 200_000, gaveWay: true });
+  });
+
+  test("throws its failure each time, and Cancelled comes first where one is pending", () => {
+    const seen = simulated(function* () {
+      const failure = new Error("broken");
+      const failed = EventLoop.current().spawn(function* () {
+        throw failure;
+      });
+      const caught: unknown[] = [];
+      for (let i = 0; i < 2; i++) {
+        try {
+          yield* failed;
+        } catch (error) {
+          caught.push(error);
+        }
+      }
+      const settled = spawn(function* () {
+        return "value";
+      });
+      yield* settled;
+      const cancelled = spawn(function* () {
+        currentScope().cancel("enough");
+        return yield* settled;
+      });
+      yield* scope(function* () {
+        yield* cancelled.cancel();
+      });
+      return { same: caught.every((error) => error === failure), status: cancelled.outcome?.status };
+    });
+    expect(seen).toEqual({ same: true, status: "cancelled" });
   });
 });
