@@ -12,8 +12,8 @@
  *
  * One host timer stands behind the whole heap. It is set only when the loop goes to rest.
  */
-import { DeadlineHeap } from "../data/deadline-heap.ts";
 import { FifoQueue } from "../data/fifo-queue.ts";
+import { TimerQueue } from "../data/timer-queue.ts";
 import type { StackFrame } from "./await-stack.ts";
 import { checkDuration, DeadlockError, suppressedErrors, UsageError } from "./errors.ts";
 import { systemClock, systemHost } from "./host.ts";
@@ -108,7 +108,7 @@ export class EventLoop implements TaskLoop {
   readonly #order: ReadyOrder | null;
   readonly #onReport: ((report: Report) => void) | null;
   readonly #ready = new FifoQueue<Runnable>();
-  readonly #timers = new DeadlineHeap<Timer>();
+  readonly #timers = new TimerQueue<Timer>();
   readonly #root: Scope;
   readonly #slice = (): void => this.#runSlice();
   readonly #wakeByTimer = (): void => this.#runAfterTimer();
@@ -223,7 +223,7 @@ export class EventLoop implements TaskLoop {
 
   /** Calls `callback` in the next turn, in the order of the ready queue. */
   callSoon<Args extends readonly unknown[]>(callback: (...args: Args) => void, ...args: Args): Handle {
-    const handle = new CallbackHandle(this, callback as (...args: readonly unknown[]) => void, args);
+    const handle = new CallbackHandle(this, callback as AnyCallback, args);
     this.enqueue(handle);
     return handle;
   }
@@ -235,13 +235,17 @@ export class EventLoop implements TaskLoop {
     ...args: Args
   ): Handle {
     checkDuration("delayMs", delayMs);
-    return this.callAt(this.now() + delayMs, callback, ...args);
+    return this.#callAt(this.now() + delayMs, callback as AnyCallback, args);
   }
 
   /** Calls `callback` at `deadline`, in milliseconds of the loop's clock. */
   callAt<Args extends readonly unknown[]>(deadline: number, callback: (...args: Args) => void, ...args: Args): Handle {
-    const handle = new CallbackHandle(this, callback as (...args: readonly unknown[]) => void, args);
     checkDuration("the deadline", deadline);
+    return this.#callAt(deadline, callback as AnyCallback, args);
+  }
+
+  #callAt(deadline: number, callback: AnyCallback, args: readonly unknown[]): Handle {
+    const handle = new CallbackHandle(this, callback, args);
     if (deadline !== Infinity) this.addTimer(handle, deadline); // never: no timer that would hide a deadlock
     return handle;
   }
@@ -478,17 +482,21 @@ interface Supervised {
   readonly onDeadlock: (error: DeadlockError) => void;
 }
 
+type AnyCallback = (...args: readonly unknown[]) => void;
+
+const NO_ARGUMENTS: readonly unknown[] = []; // most callbacks have none, and a timer may be one of a million
+
 class CallbackHandle implements Handle, Runnable, Timer {
   heapIndex = -1;
   context: unknown;
   readonly #loop: EventLoop;
-  #callback: ((...args: readonly unknown[]) => void) | null;
+  #callback: AnyCallback | null;
   readonly #args: readonly unknown[];
 
-  constructor(loop: EventLoop, callback: (...args: readonly unknown[]) => void, args: readonly unknown[]) {
+  constructor(loop: EventLoop, callback: AnyCallback, args: readonly unknown[]) {
     this.#loop = loop;
     this.#callback = callback;
-    this.#args = args;
+    this.#args = args.length === 0 ? NO_ARGUMENTS : args;
     this.context = loop.asyncContext === null ? undefined : loop.asyncContext.capture();
   }
 

@@ -10,7 +10,7 @@
  * Source: d-ary heaps (Johnson 1975); timers with an insertion counter, as in libuv.
  */
 export interface HeapItem {
-  /** Position in the heap, or -1. Owned by the heap; start it at -1. */
+  /** Position in the heap, or -1; below that a place in a `SortedRun`. Owned by these; start it at -1. */
   heapIndex: number;
 }
 
@@ -20,7 +20,6 @@ export class DeadlineHeap<Item extends HeapItem> {
   #items: Item[] = [];
   /** Deadline of the item at i in slot 2i, insertion number in slot 2i + 1. */
   #keys: Float64Array = new Float64Array(SMALLEST_CAPACITY * 2);
-  #insertions = 0;
 
   get size(): number {
     return this.#items.length;
@@ -31,14 +30,17 @@ export class DeadlineHeap<Item extends HeapItem> {
     return this.#items.length === 0 ? Infinity : this.#keys[0]!;
   }
 
-  /** @throws {RangeError} when the deadline is not a number, or the item is in a heap already. */
-  insert(item: Item, deadline: number): void {
-    if (deadline !== deadline) throw new RangeError("a deadline must be a number of milliseconds, not NaN");
-    if (item.heapIndex !== -1) throw new RangeError("the item is in a heap already; remove it first");
+  /** The insertion number of the first, or `Infinity`. */
+  get nextOrder(): number {
+    return this.#items.length === 0 ? Infinity : this.#keys[1]!;
+  }
+
+  /** The item must be in no heap. @param order Its insertion number: among equal deadlines the smaller one is first. */
+  insert(item: Item, deadline: number, order: number): void {
     const index = this.#items.length;
     if (index * 2 >= this.#keys.length) this.#reserve(index * 2);
     this.#items.push(item);
-    this.#siftUp(index, item, deadline, this.#insertions++);
+    this.#siftUp(index, item, deadline, order);
   }
 
   /** Removes the item wherever it is; `false` when it is not in this heap. */

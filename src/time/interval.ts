@@ -192,7 +192,7 @@ class NextTick extends QueuedWait<NextTickResult> {
   readonly #interval: Interval;
 
   constructor(source: Interval, queue: WaitQueue<NextTickResult, NextTick>) {
-    super(queue as WaitQueue<NextTickResult, never>);
+    super(queue);
     this.#interval = source;
   }
 

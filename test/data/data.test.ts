@@ -2,10 +2,10 @@
  * What the laws (test/laws) do not say: refusals, and that nothing is kept alive.
  */
 import { describe, expect, test } from "vitest";
-import { DeadlineHeap } from "../../src/data/deadline-heap.ts";
 import { IntrusiveList } from "../../src/data/intrusive-list.ts";
 import type { Linked } from "../../src/data/intrusive-list.ts";
 import { FifoQueue } from "../../src/data/fifo-queue.ts";
+import { TimerQueue } from "../../src/data/timer-queue.ts";
 
 class Item implements Linked<Item> {
   before: Item | null = null;
@@ -32,9 +32,9 @@ describe("FIFO queue", () => {
   });
 });
 
-describe("deadline heap", () => {
+describe("timer queue", () => {
   test("NaN is no deadline: it is refused and the item stays free", () => {
-    const heap = new DeadlineHeap<Item>();
+    const heap = new TimerQueue<Item>();
     const item = new Item();
     expect(() => heap.insert(item, NaN)).toThrow(RangeError);
     heap.insert(item, 1);
@@ -42,8 +42,8 @@ describe("deadline heap", () => {
   });
 
   test("an item of another heap is not removed, and not inserted a second time", () => {
-    const one = new DeadlineHeap<Item>();
-    const two = new DeadlineHeap<Item>();
+    const one = new TimerQueue<Item>();
+    const two = new TimerQueue<Item>();
     const [a, b] = [new Item(), new Item()];
     one.insert(a, 1);
     two.insert(b, 1);
@@ -54,11 +54,50 @@ describe("deadline heap", () => {
   });
 
   test("nothing is due before its deadline, and it is due exactly at it", () => {
-    const heap = new DeadlineHeap<Item>();
+    const heap = new TimerQueue<Item>();
     const item = new Item();
     heap.insert(item, 0.1 + 0.2);
     expect(heap.popDue(0.3)).toBeUndefined();
     expect(heap.popDue(0.1 + 0.2)).toBe(item);
+  });
+});
+
+describe("timer queue, many of them", () => {
+  /** As timeouts of requests do: set in order, most of them removed before their time, one of them late. */
+  test("keeps its order through growth, gaps and long removals", () => {
+    const queue = new TimerQueue<Item>();
+    const set: { readonly item: Item; readonly at: number }[] = [];
+    for (let i = 0; i < 5_000; i++) {
+      const item = new Item();
+      queue.insert(item, i);
+      set.push({ item, at: i });
+    }
+    const kept = set.filter(({ item, at }) => at % 7 === 0 || !queue.remove(item));
+    expect(queue.size).toBe(kept.length);
+    for (let i = 0; i < 5_000; i += 7) {
+      const due = queue.popDue(i);
+      expect(due).toBe(kept[i / 7]!.item);
+      const late = new Item();
+      queue.insert(late, 5_000 + i);
+      kept.push({ item: late, at: 5_000 + i });
+    }
+    for (const { item, at } of kept.slice(-715)) expect(queue.deadlineOf(item)).toBe(at);
+    for (let i = 0; i < 5_000; i += 7) expect(queue.popDue(Infinity)).toBe(kept[kept.length - 715 + i / 7]!.item);
+    expect([queue.size, queue.nextDeadline, queue.popDue(Infinity)]).toEqual([0, Infinity, undefined]);
+  });
+
+  test("a far deadline that was set first does not keep the others from theirs", () => {
+    const queue = new TimerQueue<Item>();
+    const [far, near, nearer] = [new Item(), new Item(), new Item()];
+    queue.insert(far, 1e9);
+    queue.insert(near, 10);
+    queue.insert(nearer, 5);
+    expect([queue.popDue(9), queue.popDue(9), queue.popDue(10), queue.popDue(1e9)]).toEqual([
+      nearer,
+      undefined,
+      near,
+      far,
+    ]);
   });
 });
 
