@@ -13,6 +13,7 @@ import { probeRow } from "./probe.ts";
 import { selectRow } from "./select.ts";
 import { sizeRow } from "./size.ts";
 import { spawnClosureRow, spawnRow, spawnWaitRow } from "./spawn.ts";
+import { spawnFloorRow } from "./spawn-floor.ts";
 import { startRow } from "./start.ts";
 import { switchRow } from "./switch.ts";
 import { timersCancelRow, timersFireRow, timersRow, timersSameRow, timersSetRow } from "./timers.ts";
@@ -25,6 +26,7 @@ export const rows: readonly Row[] = [
   spawnRow,
   spawnWaitRow,
   spawnClosureRow,
+  spawnFloorRow,
   memoryRow,
   timersRow,
   timersSetRow,
