@@ -3,18 +3,12 @@
  */
 import { execFile } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
+import { printedBy, root } from "./documents.ts";
 
-const root = fileURLToPath(new URL("../../", import.meta.url));
-const examples = readdirSync(new URL("../../examples/", import.meta.url)).filter((file) => file.endsWith(".ts"));
-const expected = (file: string): string[] | undefined =>
-  readFileSync(`${root}examples/${file}`, "utf8")
-    .split("\n// prints:\n")[1]
-    ?.trimEnd()
-    .split("\n")
-    .map((line) => line.replace(/^\/\/ /, ""));
+const examples = readdirSync(join(root, "examples")).filter((file) => file.endsWith(".ts"));
 
 test.each(examples.filter((file) => file !== "first.ts"))("examples/%s prints what it says", async (file) => {
   const { stdout, stderr } = await promisify(execFile)(
@@ -23,5 +17,10 @@ test.each(examples.filter((file) => file !== "first.ts"))("examples/%s prints wh
     { cwd: root, timeout: 20_000 },
   );
   expect(stderr).toBe("");
-  expect(stdout.trimEnd().split("\n")).toEqual(expected(file));
+  expect(stdout.trimEnd().split("\n")).toEqual(printedBy(readFileSync(join(root, "examples", file), "utf8")));
+});
+
+test("the README names every example but those that the first day names", () => {
+  const named = ["README.md", "docs/guide/first-day.md"].map((it) => readFileSync(join(root, it), "utf8")).join("\n");
+  expect(examples.filter((file) => !named.includes(`examples/${file})`))).toEqual([]);
 });

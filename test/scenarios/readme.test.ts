@@ -4,25 +4,14 @@
 import { execFile } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
+import { blocksOf, documents, root } from "./documents.ts";
 
-const root = fileURLToPath(new URL("../../", import.meta.url));
 const readme = readFileSync(join(root, "README.md"), "utf8");
-const documents = [
-  "README.md",
-  "docs/glossary.md",
-  "docs/guide/first-day.md",
-  "docs/guide/http.md",
-  "docs/guide/fetch.md",
-  "docs/guide/lint.md",
-  "bench/README.md",
-];
 
 test("the first program in the README is examples/first.ts", () => {
-  const shown = /```ts\n([\s\S]*?)```/.exec(readme)?.[1];
-  expect(shown).toBe(readFileSync(join(root, "examples/first.ts"), "utf8"));
+  expect(blocksOf("README.md")[0]?.code).toBe(readFileSync(join(root, "examples/first.ts"), "utf8"));
 });
 
 test("it prints what it says", async () => {
@@ -51,9 +40,21 @@ test("every npm script that the README names exists", () => {
   for (const name of named) expect(scripts).toHaveProperty([name]);
 });
 
-test.each(documents)("every link of %s leads to a file", (document) => {
-  const text = readFileSync(join(root, document), "utf8");
-  const links = [...text.matchAll(/\]\((?!https?:)([^)#]+)/g)].map(([, link]) => link!);
-  const broken = links.filter((link) => !existsSync(join(root, dirname(document), link)));
-  expect(broken).toEqual([]);
+test("every guide is in the index, and every word of the glossary says where it is", () => {
+  const guides = documents.filter((it) => it.startsWith("docs/guide/"));
+  expect(guides.filter((it) => !readme.includes(`](${it})`))).toEqual([]);
+  const places = [...readFileSync(join(root, "docs/glossary.md"), "utf8").matchAll(/^\|.*\| (`.*`) \|$/gm)];
+  const files = places.flatMap(([, cell]) => [...cell!.matchAll(/`([^`]+)`/g)].map(([, file]) => file!));
+  expect(files.length).toBeGreaterThan(40);
+  expect(files.filter((file) => !existsSync(join(root, "src", file)))).toEqual([]);
 });
+
+test.each([...documents, "docs/guide/lint.md", "bench/README.md", "CHANGELOG.md"])(
+  "every link of %s leads to a file",
+  (document) => {
+    const text = readFileSync(join(root, document), "utf8");
+    const links = [...text.matchAll(/\]\((?!https?:)([^)#]+)/g)].map(([, link]) => link!);
+    const broken = links.filter((link) => !existsSync(join(root, dirname(document), link)));
+    expect(broken).toEqual([]);
+  },
+);

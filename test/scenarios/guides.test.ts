@@ -1,0 +1,54 @@
+/**
+ * The programs in the README and in the guides: each compiles, is clean under our own lint rules, and prints what it says.
+ */
+import { execFile, spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { afterAll, expect, test } from "vitest";
+import { oxlint } from "../lint/oxlint.ts";
+import { blocksOf, documents, root } from "./documents.ts";
+
+const blocks = documents.flatMap(blocksOf);
+// Inside the repository, so that `fibril` is found from there. A folder with a dot is no part of the project.
+const folder = mkdtempSync(join(root, "test/scenarios/.guides-"));
+for (const { file, code } of blocks) writeFileSync(join(folder, file), code);
+afterAll(() => rmSync(folder, { recursive: true }));
+
+test("every block is a module by itself", () => {
+  expect(blocks.length).toBeGreaterThan(15);
+  expect(new Set(blocks.map((it) => it.file)).size).toBe(blocks.length);
+  expect(blocks.filter((it) => !it.code.startsWith("import ")).map((it) => it.place)).toEqual([]);
+});
+
+test("every block compiles", () => {
+  const config = { extends: "../../../tsconfig.base.json", compilerOptions: { noEmit: true }, include: ["*.ts"] };
+  writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(config));
+  const tsc = join(root, "node_modules/typescript/bin/tsc");
+  const { stdout } = spawnSync(process.execPath, [tsc, "-p", folder, "--pretty", "false"], {
+    cwd: folder,
+    encoding: "utf8",
+  });
+  // What is wrong in the sources is no fault of the documents, and reported by `npm run typecheck`.
+  const errors = stdout.split("\n").filter((line) => line.includes("error TS") && !line.startsWith("../"));
+  expect(errors.map(named)).toEqual([]);
+});
+
+test("every block is clean under fibril/lint", () => {
+  expect(oxlint(folder, ["."]).map((it) => `${named(it.file)}: line ${it.line}, ${it.rule}`)).toEqual([]);
+});
+
+test.each(blocks.filter((it) => it.prints !== undefined))("$place prints what it says", async ({ file, prints }) => {
+  const { stdout, stderr } = await promisify(execFile)(
+    process.execPath,
+    ["--conditions=fibril-source", "--disable-warning=ExperimentalWarning", join(folder, file)],
+    { cwd: root, timeout: 20_000 },
+  );
+  expect(stderr).toBe("");
+  expect(stdout.trimEnd().split("\n")).toEqual(prints);
+});
+
+/** With the places in the documents instead of our file names. */
+function named(message: string): string {
+  return blocks.reduce((text, { file, place }) => text.replaceAll(file, place), message);
+}
