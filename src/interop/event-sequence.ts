@@ -168,16 +168,23 @@ class EventBuffer<T> implements EventIntake<T> {
     this.#events.push(event);
   }
 
+  // Also when a source cannot be left, its error goes to who made the call, and nobody waits for ever.
   end(): void {
-    this.#stop();
-    for (let waiting = this.line.shift(); waiting !== null; waiting = this.line.shift()) waiting.end(ENDED);
+    try {
+      this.#stop();
+    } finally {
+      for (let waiting = this.line.shift(); waiting !== null; waiting = this.line.shift()) waiting.end(ENDED);
+    }
   }
 
   fail(error: unknown): void {
     if (!this.#isOpen) return;
     this.#failure = { error };
-    this.#stop();
-    this.line.breakAll(error);
+    try {
+      this.#stop();
+    } finally {
+      this.line.breakAll(error);
+    }
   }
 
   close(): void {

@@ -61,10 +61,14 @@ export abstract class Listening<T> extends Wait<T> {
     const waiter = this.#waiter;
     if (waiter === null) return;
     const wasParked = this.#isParked;
-    this.#leave();
-    if (!wasParked) this.#early = { failed, value };
-    else if (failed) waiter.wakeError(this, value);
-    else waiter.wake(this, value as T);
+    try {
+      this.#leave();
+    } finally {
+      // Also when a source cannot be left: its error goes to who called back, and nobody waits for ever.
+      if (!wasParked) this.#early = { failed, value };
+      else if (failed) waiter.wakeError(this, value);
+      else waiter.wake(this, value as T);
+    }
   }
 
   #leave(): void {

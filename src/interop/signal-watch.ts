@@ -51,7 +51,8 @@ export function unwatchSignal(signal: AbortSignal, watcher: SignalWatcher): void
 
 /** @throws {UsageError} when it is none. */
 export function checkSignal(what: string, signal: unknown): void {
-  if (typeof (signal as Partial<AbortSignal> | null | undefined)?.addEventListener !== "function") {
+  const it = signal as Partial<AbortSignal> | null | undefined;
+  if (typeof it?.addEventListener !== "function" || typeof it.aborted !== "boolean") {
     throw new UsageError(`${what} takes an AbortSignal, got ${describeValue(signal)}`);
   }
 }

@@ -30,12 +30,16 @@ export function coroutineAround(node: Node, meanings: Meanings): FunctionNode | 
 
 /** Whether the function contains a `yield*` of something of Fibril's. */
 export function waits(fn: FunctionNode, meanings: Meanings): boolean {
-  return yieldsOf(fn, meanings).some(({ delegate, argument }) => {
-    if (!delegate || argument === null) return false;
-    const meaning = meanings.of(argument);
-    if (meaning?.kind !== "operation") return meanings.isOperation(argument);
-    return meaning.by === undefined ? meaning.isGuess !== true : isCoroutine(meaning.by, meanings);
-  });
+  return yieldsOf(fn, meanings).some(
+    ({ delegate, argument }) => delegate && argument !== null && isSurelyOperation(argument, meanings),
+  );
+}
+
+/** Whether it is an operation, and not what some other generator makes. */
+export function isSurelyOperation(node: Node, meanings: Meanings): boolean {
+  const meaning = meanings.of(node);
+  if (meaning?.kind !== "operation") return meanings.isOperation(node);
+  return meaning.by === undefined ? meaning.isGuess !== true : isCoroutine(meaning.by, meanings);
 }
 
 /** Every `yield` that belongs to the function itself. */

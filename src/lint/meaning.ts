@@ -320,7 +320,22 @@ export class Meanings {
   #function(node: FunctionNode, name: string): Meaning | null {
     if (node.async) return { kind: "async", node };
     if (node.generator) return { kind: "generator", node };
-    return this.returnsOperation(node) === "yes" && !ASKING.test(name) ? { kind: "maker", isGuess: false } : null;
+    const annotated = this.returnsOperation(node);
+    const makes = annotated === "unknown" ? this.#makesOperation(node) : annotated === "yes" && !ASKING.test(name);
+    return makes ? { kind: "maker", isGuess: false } : null;
+  }
+
+  /** Whether all that the function does is to make an operation: `() => sleep(5)`. */
+  #makesOperation({ body }: FunctionNode): boolean {
+    if (body.type !== "BlockStatement") return this.#isMade(body);
+    const [only, ...rest] = body.body;
+    return (
+      only?.type === "ReturnStatement" && rest.length === 0 && only.argument !== null && this.#isMade(only.argument)
+    );
+  }
+
+  #isMade(node: Node): boolean {
+    return this.isLazyOperation(node) && !this.isGuess(node);
   }
 
   #call(node: CallExpression): Meaning | null {

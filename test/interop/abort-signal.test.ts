@@ -103,6 +103,7 @@ describe("aborted(signal)", () => {
 
   test("something that is no signal is refused", () => {
     expect(thrownBy(() => aborted({} as AbortSignal))).toBeInstanceOf(UsageError);
+    expect(thrownBy(() => aborted(new EventTarget() as AbortSignal))).toBeInstanceOf(UsageError);
     expect(failureOf(() => withSignal(undefined as never, yieldNow()))).toBeInstanceOf(UsageError);
   });
 });

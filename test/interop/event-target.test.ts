@@ -453,6 +453,33 @@ describe("a sequence of one's own", () => {
     expect((error as Error).message).toBe("attach");
   });
 
+  test("one that cannot be detached does not keep those who wait", () => {
+    for (const end of ["end", "fail"] as const) {
+      const failure = new Error("source");
+      let intake!: EventIntake<number>;
+      const seen = simulated(function* () {
+        const attach = (it: EventIntake<number>) => {
+          intake = it;
+          return () => {
+            throw new Error("detach");
+          };
+        };
+        const events = new EventSequence<number>("ticks", attach, inside);
+        const waiting = spawn(function* () {
+          try {
+            return yield* events.next();
+          } catch (error) {
+            return error;
+          }
+        });
+        yield* sleep(1);
+        expect(thrownBy(() => intake[end](failure))).toMatchObject({ message: "detach" });
+        return yield* waiting;
+      });
+      expect(seen).toEqual(end === "fail" ? failure : { done: true, value: undefined });
+    }
+  });
+
   test("one that cannot be detached fails the scope; the others are detached all the same", () => {
     const target = new EventTarget();
     const error = failureOf(() =>

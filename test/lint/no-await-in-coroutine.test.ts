@@ -23,6 +23,7 @@ checkRule(
     `async function f() { await Promise.all([g(), h()]); for await (const x of y) {} }`,
     `const Promise = mine; import { sleep } from "fibril"; Promise.all([sleep(1)]);`,
     `import { until } from "fibril"; function* f() { yield* until(fetch(url)); }`,
+    `import { run, sleep } from "fibril"; await Promise.all(list.map((it) => run(() => sleep(it)))); await Promise.all(list.map(load));`,
   ],
   [
     { code: `import { run } from "fibril"; run(async () => { await f(); });`, found: ["asyncBody"] },
@@ -108,6 +109,10 @@ checkRule(
     { code: `import { spawn } from "fibril"; async function f() { await spawn(g).cancel(); }`, found: ["awaited"] },
     {
       code: `import { sleep } from "fibril"; await Promise.all([sleep(1), g(), sleep(2)]);`,
+      found: ["gathered", "gathered"],
+    },
+    {
+      code: `import { sleep } from "fibril"; function* g() { yield* sleep(1); } await Promise.all(list.map((it) => g(it))); await Promise.all(list.map(g));`,
       found: ["gathered", "gathered"],
     },
     // Async generators for coroutines.

@@ -15,6 +15,13 @@ checkRule(
     `import { sleep } from "fibril"; function* f() { yield* sleep(1); }`,
     `import { sleep } from "fibril"; const f = () => sleep(1);`,
     `import { sleep } from "fibril"; function f() { return sleep(1); }`,
+    `import { sleep } from "fibril"; const nap = () => sleep(1); function* f() { yield* nap(); }`,
+    `import { spawn } from "fibril"; const stop = () => task.cancel(); function* f() { const task = spawn(g); stop(); }`,
+    `import { sleep } from "fibril"; function nap(ms) { if (ms > 0) return sleep(ms); } nap(1);`,
+    // Returned by what is no coroutine, or a task, which runs.
+    `import { sleep } from "fibril"; function* list() { yield 1; return sleep(1); }`,
+    `import { sleep, spawn } from "fibril"; function* f() { yield* sleep(1); return spawn(g); }`,
+    `import { sleep } from "fibril"; import { work } from "./work.js"; function* f() { yield* work(); yield* sleep(1); return work(); }`,
     `import { sleep } from "fibril"; const nap = sleep(1); list.push(sleep(2), nap);`,
     `import { sleep, all } from "fibril"; function* f() { yield* all([sleep(1), sleep(2)]); }`,
     `import { sleep } from "fibril"; function* f() { const wait = test ? sleep(1) : sleep(2); yield* wait; }`,
@@ -177,6 +184,35 @@ checkRule(
     {
       code: `import { EventLoop } from "fibril"; const loop = new EventLoop(); loop.callLater(5, function* () {});`,
       found: ["callback"],
+    },
+    // Made by a function that does nothing else.
+    floats(`import { sleep } from "fibril"; const nap = () => sleep(1); function* f() { `, `nap()`, `; }`),
+    floats(`import { sleep } from "fibril"; function nap(ms) { return sleep(ms); } function* f() { `, `nap(1)`, `; }`),
+    // Returned as if a coroutine were an async function.
+    {
+      code: `import { sleep } from "fibril"; function* f() { yield* sleep(1); return sleep(2); }`,
+      found: [
+        {
+          id: "returned",
+          becomes: [
+            ["wait", `import { sleep } from "fibril"; function* f() { yield* sleep(1); return (yield* sleep(2)); }`],
+          ],
+        },
+      ],
+    },
+    {
+      code: `import { run, timeout } from "fibril"; function* g() { yield* timeout(5, h); } run(function* () { return a ? g() : null; });`,
+      found: [
+        {
+          id: "returned",
+          becomes: [
+            [
+              "wait",
+              `import { run, timeout } from "fibril"; function* g() { yield* timeout(5, h); } run(function* () { return a ? (yield* g()) : null; });`,
+            ],
+          ],
+        },
+      ],
     },
     // As a condition.
     {

@@ -114,21 +114,30 @@ export function on<Args extends readonly unknown[] = unknown[]>(
   options: OnOptions = {},
 ): EventSequence<Args> {
   checkEmitter("on()", emitter);
-  const ending = options.close ?? [];
+  const { close = [] } = options;
+  if (!Array.isArray(close)) {
+    throw new UsageError(`the option \`close\` of on() takes a list of events, got ${describeValue(close)}`);
+  }
   return new EventSequence<Args>(
     `events ${nameOf(event)}`,
     (intake) => {
       const happened = (...args: unknown[]): void => intake.push(args as unknown as Args);
       const failed = (error: unknown): void => intake.fail(error);
       const ended = (): void => intake.end();
-      emitter.on(event, happened);
-      if (event !== "error") emitter.on("error", failed);
-      for (const end of ending) emitter.on(end, ended);
-      return () => {
+      const remove = (): void => {
         emitter.off(event, happened);
         if (event !== "error") emitter.off("error", failed);
-        for (const end of ending) emitter.off(end, ended);
+        for (const end of close) emitter.off(end, ended);
       };
+      try {
+        emitter.on(event, happened);
+        if (event !== "error") emitter.on("error", failed);
+        for (const end of close) emitter.on(end, ended);
+      } catch (error) {
+        remove(); // an emitter may refuse: `newListener` handlers can throw
+        throw error;
+      }
+      return remove;
     },
     options,
   );

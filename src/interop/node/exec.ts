@@ -12,6 +12,7 @@ import {
   Scope,
   sequenceOf,
   TimeoutError,
+  until,
   UsageError,
 } from "../../core/index.ts";
 import type { Coroutine, Operation, SequenceSource } from "../../core/index.ts";
@@ -23,14 +24,17 @@ import type { ProcessExit } from "./process-errors.ts";
 import type { ProcessInput } from "./process-input.ts";
 import type { ProcessOutput } from "./process-output.ts";
 
-/** Takes output as it comes. When it returns an operation, that is awaited before more is read. */
-export type OutputHandler = (chunk: Uint8Array) => Operation<void> | void;
+/** Takes output as it comes. When it returns an operation or a promise, that is awaited before more is read. */
+export type OutputHandler = (chunk: Uint8Array) => Operation<void> | PromiseLike<void> | void;
 
 export interface ExecOptions extends Pick<
   SpawnProcessOptions,
   "cwd" | "env" | "shell" | "graceMs" | "ownGroup" | "name"
 > {
-  /** For its stdin. A process that does not read it all is no failure. Default: none, stdin is ignored. */
+  /**
+   * For its stdin. A process that does not read it all is no failure; when it has ended, the source is closed.
+   * Default: none, stdin is ignored.
+   */
   readonly input?: string | Uint8Array | SequenceSource<string | Uint8Array>;
   /** How long it may take, in milliseconds. Default: for ever. */
   readonly timeoutMs?: number;
@@ -116,10 +120,11 @@ function* runToEnd(
   const maxBytes = options.maxOutputBytes ?? DEFAULT_MAX_OUTPUT_BYTES;
   const stdout = new Collected(started.stdout!, maxBytes, options.onStdout);
   const stderr = new Collected(started.stderr!, maxBytes, options.onStderr);
-  const tasks = [scope.spawn(collect, stdout), scope.spawn(collect, stderr)];
-  if (input !== undefined) tasks.push(scope.spawn(feed, started.stdin!, input));
+  const collecting = [scope.spawn(collect, stdout), scope.spawn(collect, stderr)];
+  const feeding = input === undefined ? null : scope.spawn(feed, started.stdin!, input);
   const exit = yield* started.wait();
-  for (const task of tasks) yield* task;
+  for (const task of collecting) yield* task;
+  if (feeding !== null) yield* feeding.cancel("the process has ended"); // its source may be silent for ever
   const result = {
     stdout: stdout.content(encoding),
     stderr: stderr.content(encoding),
@@ -164,8 +169,9 @@ class Collected {
       throw new ProcessOutputLimitError(this.output.name, this.#maxBytes, advice);
     }
     if (this.#bytes > 2 * TAIL_BYTES) this.#keep(Buffer.from(this.#end()));
-    const handled: unknown = this.#handler(chunk);
+    const handled = this.#handler(chunk) as Partial<PromiseLike<void>> | undefined;
     if (isOperation(handled)) yield* handled;
+    else if (typeof handled?.then === "function") yield* until(handled as PromiseLike<void>);
   }
 
   content(encoding: BufferEncoding | "bytes"): string | Uint8Array {
@@ -214,7 +220,7 @@ function* feed(stdin: ProcessInput, input: NonNullable<ExecOptions["input"]>): C
 }
 
 function checkOptions(command: string, options: ExecOptions): void {
-  const { timeoutMs = 0, maxOutputBytes = 0, encoding = "utf8", signal } = options;
+  const { timeoutMs = 0, maxOutputBytes = 0, encoding = "utf8", signal, input = "" } = options;
   const at = `exec of "${command}"`;
   for (const [name, value] of Object.entries({ timeoutMs, maxOutputBytes })) {
     if (typeof value !== "number" || !(value >= 0)) {
@@ -225,4 +231,11 @@ function checkOptions(command: string, options: ExecOptions): void {
     throw new UsageError(`${at} cannot decode ${describeValue(encoding)}; use "utf8", "latin1" … or "bytes"`);
   }
   if (signal !== undefined) checkSignal(at, signal);
+  if (typeof input !== "string" && (typeof input !== "object" || input === null)) {
+    throw new UsageError(`the input of ${at} must be text, bytes or a sequence of them, got ${describeValue(input)}`);
+  }
+  for (const handler of ["onStdout", "onStderr"] as const) {
+    if (options[handler] === undefined || typeof options[handler] === "function") continue;
+    throw new UsageError(`${handler} of ${at} must be a function, got ${describeValue(options[handler])}`);
+  }
 }

@@ -4,22 +4,15 @@
  * On POSIX a process of its own group (`detached`) gives its id to the group, and a negative id reaches all members, also
  * after the leader has ended. The id may be given to a stranger once the last member is gone, so a group that was seen empty
  * is never signalled again. Members that outlive the leader and then end are zombies until the system's first process reaps them.
- * In a container that may take seconds or for ever, so on Linux zombies are told from the living. Windows has no groups and no signals: only the process itself is ended, at once, whatever the signal.
- *
- * A group of its own does not hear of the terminal's Ctrl-C, and nobody kills it when this process exits. So while any is alive
- * there is one `exit` listener that kills the rest. Against a SIGKILL of this process nothing helps.
+ * In a container that may take seconds or for ever, so on Linux zombies are told from the living. Windows has no groups and no
+ * signals: only the process itself is ended, at once, whatever the signal.
  */
 import type { ChildProcess } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import nodeProcess from "node:process";
+import { forgetAtEnd, killAtEnd } from "./process-orphans.ts";
 
 export const HAS_GROUPS: boolean = nodeProcess.platform !== "win32";
-
-const alive = new Set<ProcessGroup>();
-
-function killAll(): void {
-  for (const group of alive) group.kill("SIGKILL");
-}
 
 export class ProcessGroup {
   readonly #child: ChildProcess;
@@ -30,8 +23,7 @@ export class ProcessGroup {
   constructor(child: ChildProcess, isGroup: boolean) {
     this.#child = child;
     this.#isGroup = isGroup;
-    if (alive.size === 0) nodeProcess.on("exit", killAll);
-    alive.add(this);
+    killAtEnd(this);
   }
 
   /** Whether the process or, in a group, anything else of it is left. Zombies count; a look costs 1 µs. */
@@ -76,8 +68,7 @@ export class ProcessGroup {
 
   #setGone(): void {
     this.#isGone = true;
-    alive.delete(this);
-    if (alive.size === 0) nodeProcess.off("exit", killAll);
+    forgetAtEnd(this);
   }
 }
 

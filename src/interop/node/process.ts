@@ -53,7 +53,7 @@ export interface SpawnProcessOptions {
   readonly graceMs?: number;
   /**
    * Whether it gets a process group of its own, so that signals reach what it starts, and the terminal's Ctrl-C does not reach it
-   * past us. Without one, only the process itself is ended; on Windows that is always so. Default: unless stdin is inherited, because
+   * past us; when a signal that nobody handles ends us, it gets that signal as well, and SIGKILL 50 ms later. Without one, only the process itself is ended; on Windows that is always so. Default: unless stdin is inherited, because
    * only a program of the terminal's group may read from the terminal.
    */
   readonly ownGroup?: boolean;

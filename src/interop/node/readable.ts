@@ -73,6 +73,7 @@ class ReadableChunks<Chunk> implements Sequence<Chunk> {
     this.#error = undefined;
     this.#forget();
     this.#stream.off("readable", this.#arrived);
+    this.#stream.off("close", this.#letGo);
     this.#endAll();
     const closed = this.#destroys ? destroyed(this.#stream) : nothing();
     this.#stopListening(); // after `destroyed` has begun to listen: an error must find somebody
@@ -110,8 +111,15 @@ class ReadableChunks<Chunk> implements Sequence<Chunk> {
       this.#error = streamFailure(this.name, error);
       this.line.breakAll(this.#error);
     }
-    if (this.#stream.closed) this.#stopListening();
+    // The other half of a socket may be open still: errors of that must find a listener, and the scope has to close it.
+    if (this.#stream.closed) this.#letGo();
+    else this.#stream.once("close", this.#letGo);
   }
+
+  readonly #letGo = (): void => {
+    this.#stopListening();
+    this.#forget();
+  };
 
   #endAll(): void {
     for (let waiting = this.line.shift(); waiting !== null; waiting = this.line.shift()) waiting.end(ENDED);

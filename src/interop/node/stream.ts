@@ -3,8 +3,9 @@
  */
 import type { Readable, Writable } from "node:stream";
 import { pipeline as nodePipeline } from "node:stream/promises";
-import { Cancelled, Scope, until, UsageError } from "../../core/index.ts";
-import type { Coroutine, Sequence, SequenceSource } from "../../core/index.ts";
+import { Cancelled, Scope, sequenceOf, until, UsageError } from "../../core/index.ts";
+import type { Coroutine, SequenceSource } from "../../core/index.ts";
+import { fromReadableStream } from "../web-stream.ts";
 import { toReadable } from "./readable.ts";
 
 /**
@@ -28,7 +29,7 @@ export function* pipeline(
 
 function* flow(source: Readable | SequenceSource<unknown>, streams: readonly Writable[]): Coroutine<void> {
   const abort = new AbortController();
-  const chain = [isSequence(source) ? toReadable(source) : source, ...streams] as unknown as NodeJS.WritableStream[];
+  const chain = [streamOf(source), ...streams] as unknown as NodeJS.WritableStream[];
   const done = nodePipeline(chain, { signal: abort.signal });
   try {
     yield* until(done);
@@ -40,11 +41,13 @@ function* flow(source: Readable | SequenceSource<unknown>, streams: readonly Wri
   }
 }
 
-function isSequence(source: Readable | SequenceSource<unknown>): source is Sequence<unknown> {
-  const it = source as Partial<Sequence<unknown> & Iterable<unknown> & AsyncIterable<unknown>>;
-  return (
-    typeof it.next === "function" &&
-    typeof it[Symbol.iterator] !== "function" &&
-    typeof it[Symbol.asyncIterator] !== "function"
-  );
+/**
+ * The source as a stream that ends when it is destroyed. Node asks iterables and web streams itself, but then waits for their
+ * answer, also after an abort: a generator that is silent for ever would keep it.
+ */
+function streamOf(source: Readable | SequenceSource<unknown>): Readable {
+  const it = source as Partial<Readable & ReadableStream> | null | undefined;
+  if (typeof it?.pipe === "function") return source as Readable;
+  const isWebStream = typeof it?.getReader === "function";
+  return toReadable(isWebStream ? fromReadableStream(source as ReadableStream<unknown>) : sequenceOf(source));
 }

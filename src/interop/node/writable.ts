@@ -140,6 +140,7 @@ export class StreamWriter<Chunk = string | Uint8Array> {
 
   #fail(task: Waiter, wait: QueuedWait<void>): Started<void> {
     this.#isTold = true;
+    if (this.#stream.closed) this.#letGo();
     return task.fail(wait, this.#error);
   }
 
@@ -176,8 +177,16 @@ export class StreamWriter<Chunk = string | Uint8Array> {
       const told = this.#line.breakAll(this.#error) + this.#ends.breakAll(this.#error);
       this.#isTold = told > 0 || this.#error instanceof StreamClosedError;
     }
-    if (this.#stream.closed) this.#stopListening();
+    // The other half of a socket may be open still: errors of that must find a listener.
+    if (this.#stream.closed) this.#letGo();
+    else this.#stream.once("close", this.#letGo);
   }
+
+  /** Nothing is left to be closed, and nothing to be told but an error that nobody has heard of. */
+  readonly #letGo = (): void => {
+    this.#stopListening();
+    if (this.#state === "finished" || this.#isTold) this.#forget();
+  };
 
   /** A release of its scope: nobody of that scope waits any more, but somebody of another one may. */
   *#close(): Coroutine<void> {
@@ -185,6 +194,7 @@ export class StreamWriter<Chunk = string | Uint8Array> {
     this.#state = "closed";
     this.#forget();
     this.#stream.off("drain", this.#drained);
+    this.#stream.off("close", this.#letGo);
     this.#line.breakAll(this.#noMore());
     this.#ends.breakAll(this.#noMore());
     const closed = this.#destroys && before !== "finished" ? destroyed(this.#stream) : nothing();

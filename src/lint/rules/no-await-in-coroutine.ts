@@ -1,6 +1,6 @@
-import { bare, isFunction } from "../estree.ts";
+import { bare, isFunction, keyName } from "../estree.ts";
 import type { AwaitExpression, CallExpression, FunctionNode, Node, YieldExpression } from "../estree.ts";
-import { isCoroutine, waits } from "../coroutines.ts";
+import { isCoroutine, isSurelyOperation, waits } from "../coroutines.ts";
 import { meaningsOf } from "../meaning.ts";
 import type { Rule } from "../rule.ts";
 
@@ -37,11 +37,7 @@ export const noAwaitInCoroutine: Rule = {
       const fix: Fix = (fixer) => fixer.replaceTextRange(node.range, `${until}(${context.sourceCode.getText(node)})`);
       return { suggest: [{ messageId: "wrap", data: { until }, fix }] };
     };
-    const isDeafToAwait = (node: Node): boolean => {
-      const meaning = meanings.of(node);
-      if (meaning?.kind !== "operation") return meanings.isOperation(node) && !meanings.isAwaitable(node);
-      return meaning.by === undefined ? meaning.isGuess !== true : isCoroutine(meaning.by, meanings);
-    };
+    const isDeafToAwait = (node: Node): boolean => isSurelyOperation(node, meanings) && !meanings.isAwaitable(node);
     const checkFunction = (fn: FunctionNode): void => {
       if (fn.async && fn.generator && waits(fn, meanings)) context.report({ node: fn, messageId: "asyncGenerator" });
     };
@@ -69,7 +65,14 @@ export const noAwaitInCoroutine: Rule = {
         const { name } = callee.property;
         if (!GATHERING.has(name) || meanings.of(call)?.kind !== "promise") return;
         const [first] = call.arguments;
-        const list = first?.type === "ArrayExpression" ? first.elements : [first];
+        const mapped = first === undefined ? null : mappedTo(first);
+        const made = mapped === null ? null : meanings.of(mapped);
+        if (mapped !== null && made?.kind === "generator" && isCoroutine(made.node, meanings)) {
+          context.report({ node: mapped, messageId: "gathered", data: { name } });
+          return;
+        }
+        const isBare = mapped?.type === "ArrowFunctionExpression" && mapped.body.type !== "BlockStatement";
+        const list = first?.type === "ArrayExpression" ? first.elements : [isBare ? mapped.body : first];
         for (const element of list) {
           if (element === null || element === undefined || !isDeafToAwait(element)) continue;
           context.report({ node: element, messageId: "gathered", data: { name } });
@@ -87,5 +90,13 @@ export const noAwaitInCoroutine: Rule = {
     };
   },
 };
+
+/** The function in `list.map(fn)`. */
+function mappedTo(list: Node): Node | null {
+  const call = bare(list);
+  if (call.type !== "CallExpression" || call.callee.type !== "MemberExpression") return null;
+  if (keyName(call.callee.property, call.callee.computed) !== "map") return null;
+  return call.arguments[0] === undefined ? null : bare(call.arguments[0]);
+}
 
 type Fix = (fixer: { replaceTextRange(range: readonly [number, number], text: string): unknown }) => unknown;

@@ -1,6 +1,7 @@
 // oxlint-disable typescript/switch-exhaustiveness-check -- nodes and meanings that a rule does not know are passed over
 import { bare, functionAround, isFunction, keyName, withWrapping } from "../estree.ts";
 import type { CallExpression, Node } from "../estree.ts";
+import { coroutineAround, isSurelyOperation } from "../coroutines.ts";
 import { meaningsOf } from "../meaning.ts";
 import type { Meanings } from "../meaning.ts";
 import type { Fixer, Rule, RuleContext } from "../rule.ts";
@@ -23,6 +24,8 @@ export const noFloatingOperation: Rule = {
       outside:
         "`{{what}}` only makes an operation, and it is dropped: nothing happens. Only a coroutine can wait for it with `yield*`; make the function around it a `function*`, or start it with `run(…)` or `loop.spawn(…)`.",
       condition: "`{{what}}` makes an operation, which is always true. Write `(yield* {{what}})` to test its result.",
+      returned:
+        "`return {{what}}` gives the caller an operation that nobody has waited for, not its result: a coroutine is no async function. Write `return yield* {{what}}`.",
       callback:
         "`{{caller}}` calls this function and drops the operation that it makes: nothing happens. Use a loop with `yield*`, or spawn it.",
       wait: "Wait for it: `yield* {{what}}`.",
@@ -42,8 +45,10 @@ export const noFloatingOperation: Rule = {
         context.report({ node, messageId: "callback", data: { caller: use.caller } });
         return;
       }
+      if (use.kind === "returned" && !isMeantAsResult(node, meanings)) return;
       const canWait = functionAround(node)?.generator === true;
-      const messageId = use.kind === "condition" ? "condition" : canWait ? "floating" : "outside";
+      const isNamed = use.kind === "condition" || use.kind === "returned";
+      const messageId = isNamed ? use.kind : canWait ? "floating" : "outside";
       context.report({
         node,
         messageId,
@@ -63,11 +68,14 @@ export const noFloatingOperation: Rule = {
   },
 };
 
-type Use = { readonly kind: "kept" | "dropped" | "condition" } | { readonly kind: "callback"; readonly caller: string };
+type Use =
+  | { readonly kind: "kept" | "dropped" | "condition" | "returned" }
+  | { readonly kind: "callback"; readonly caller: string };
 
 const KEPT: Use = { kind: "kept" };
 const DROPPED: Use = { kind: "dropped" };
 const CONDITION: Use = { kind: "condition" };
+const RETURNED: Use = { kind: "returned" };
 
 /** What becomes of the value of an expression. */
 function useOf(node: Node): Use {
@@ -90,6 +98,8 @@ function useOf(node: Node): Use {
     case "WhileStatement":
     case "DoWhileStatement":
       return CONDITION;
+    case "ReturnStatement":
+      return RETURNED;
     case "ForStatement":
       return parent.test === outer ? CONDITION : DROPPED;
     case "ArrowFunctionExpression": {
@@ -100,6 +110,15 @@ function useOf(node: Node): Use {
     default:
       return KEPT;
   }
+}
+
+/**
+ * Whether a coroutine returns it as if it were awaited, as `async` functions do. With an annotation the compiler sees that; a
+ * function that is no generator just makes it.
+ */
+function isMeantAsResult(node: Node, meanings: Meanings): boolean {
+  const fn = coroutineAround(node, meanings);
+  return fn !== null && meanings.returnsOperation(fn) === "unknown" && isSurelyOperation(node, meanings);
 }
 
 /** Generator functions given to somebody who calls them like plain ones: their bodies never run. */

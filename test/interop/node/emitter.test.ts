@@ -65,6 +65,19 @@ describe("once(emitter, event)", () => {
     expect([seen, listenersOf(emitter), listenersOf(controller.signal, "abort")]).toEqual([[[2], "reason"], 0, 0]);
   });
 
+  test("an emitter that cannot be left throws to who emits, and the wait has its event", () => {
+    const emitter = new EventEmitter();
+    emitter.on("removeListener", () => {
+      throw new Error("stay");
+    });
+    simulated(function* () {
+      const waiting = spawn(() => once<[number]>(emitter, "data", inside));
+      yield* sleep(1);
+      expect(thrownBy(() => emitter.emit("data", 1))).toMatchObject({ message: "stay" });
+      expect(yield* waiting).toEqual([1]);
+    });
+  });
+
   test("an emitter that answers in the call that listens leaves no listener", () => {
     const emitter = new EventEmitter();
     emitter.on("newListener", (event: string, listener: (...args: unknown[]) => void) => {
@@ -167,6 +180,24 @@ describe("on(emitter, event)", () => {
     expect(thrownBy(() => on(emitter, "it"))).toMatchObject({ code: "OUTSIDE_TASK" });
     expect(failureOf(function* () { on({} as never, "it"); })).toBeInstanceOf(UsageError); // prettier-ignore
     expect(listenersOf(emitter)).toBe(0);
+  });
+
+  test("an emitter that refuses one of the listeners keeps none", () => {
+    const emitter = new EventEmitter();
+    emitter.on("newListener", (event) => {
+      if (event === "close") throw new Error("full");
+    });
+    const before = listenersOf(emitter);
+    simulated(function* () {
+      expect(thrownBy(() => on(emitter, "data", { close: ["close"] }))).toMatchObject({ message: "full" });
+      expect(listenersOf(emitter)).toBe(before);
+    });
+  });
+
+  test("`close` must be a list: the letters of a name are no events", () => {
+    simulated(function* () {
+      expect(thrownBy(() => on(new EventEmitter(), "data", { close: "end" as never }))).toBeInstanceOf(UsageError);
+    });
   });
 
   test("a scope that ends removes its listeners", async () => {

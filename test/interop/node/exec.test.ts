@@ -5,9 +5,11 @@ import { getEventListeners } from "node:events";
 import { mkdtempSync, realpathSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import {
   Cancelled,
   CancelledError,
+  Future,
   run,
   scope,
   spawn,
@@ -22,6 +24,7 @@ import { describe, expect, test } from "vitest";
 import { exec } from "../../../src/interop/node/exec.ts";
 import { ProcessError, ProcessOutputLimitError, ProcessSpawnError } from "../../../src/interop/node/process-errors.ts";
 import { thrownBy } from "../../core/simulated.ts";
+import { withUnhandled } from "../left.ts";
 import { cancelAfterEachStep, leavingNothing, node, RUN_ON, runLeavingNothing } from "./process-traces.ts";
 
 const NODE = process.execPath;
@@ -149,6 +152,13 @@ describe("input", () => {
     expect([stdout, closed]).toEqual(["enough\n", 1]);
   });
 
+  test("whose source is silent does not keep it once the process has ended", async () => {
+    let closed = false;
+    const source = { next: () => new Future<never>({ external: true }), close: () => void (closed = true) };
+    const { stdout } = await runLeavingNothing(() => exec(NODE, ["-e", "console.log('done')"], { input: source }));
+    expect([stdout, closed]).toEqual(["done\n", true]);
+  });
+
   test("whose source fails stops the process", async () => {
     function* broken(): Generator<string> {
       yield "x";
@@ -233,6 +243,20 @@ describe("streaming", () => {
     }
     await runLeavingNothing(() => exec(NODE, ["-e", "process.stdout.write('x'.repeat(1e6))"], { onStdout: slowly }));
     expect({ most, bytes }).toEqual({ most: 1, bytes: 1_000_000 });
+  });
+
+  test("a handler may return a promise: it is awaited, and its rejection stops the process", async () => {
+    let isOver = false;
+    const onStdout = async (): Promise<void> => {
+      await setImmediate();
+      isOver = true;
+    };
+    await runLeavingNothing(() => exec(NODE, ["-e", "console.log('x')"], { onStdout }));
+    expect(isOver).toBe(true);
+    const { value, unhandled } = await withUnhandled(() =>
+      failureOf(() => exec(NODE, FLOOD, { onStdout: () => Promise.reject(new Error("too late")) })),
+    );
+    expect([value, unhandled]).toEqual([expect.objectContaining({ message: "too late" }), []]);
   });
 
   test("a handler that throws stops the process", async () => {
@@ -337,6 +361,10 @@ test("wrong arguments are told at once", () => {
     () => exec("ls", [], { maxOutputBytes: -1 }),
     () => exec("ls", [], { encoding: "klingon" as never }),
     () => exec("ls", [], { signal: {} as never }),
+    () => exec("ls", [], { signal: new EventTarget() as never }),
+    () => exec("ls", [], { input: 42 as never }),
+    () => exec("ls", [], { input: null as never }),
+    () => exec("ls", [], { onStdout: "log" as never }),
     () => exec("ls", ["-l"], { shell: true }),
   ]) {
     expect(thrownBy(wrong)).toBeInstanceOf(UsageError);

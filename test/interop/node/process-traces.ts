@@ -52,11 +52,17 @@ function openPipes(): number {
   }).length;
 }
 
+/** For the end of this process, by itself or by a signal. */
+function listenersOfProcess(): number {
+  const events = ["exit", "newListener", "removeListener", "SIGHUP", "SIGINT", "SIGTERM", "SIGQUIT"];
+  return events.reduce((sum, event) => sum + process.listenerCount(event), 0);
+}
+
 /** Runs `body`; fails when a process that was started meanwhile, a pipe or a listener is left. Gives the pids. */
 export async function leavingNothing(body: () => Promise<unknown>): Promise<number[]> {
   const started: ChildProcess[] = [];
   const note = (message: unknown): void => void started.push((message as { process: ChildProcess }).process);
-  const before = { pipes: openPipes(), listeners: process.listenerCount("exit") };
+  const before = { pipes: openPipes(), listeners: listenersOfProcess() };
   subscribe("child_process", note);
   try {
     await body();
@@ -67,7 +73,7 @@ export async function leavingNothing(body: () => Promise<unknown>): Promise<numb
   for (let turn = 0; turn < 100 && process.getActiveResourcesInfo().includes("ProcessWrap"); turn++)
     await setImmediate();
   const pids = started.flatMap(({ pid }) => (pid === undefined ? [] : [pid]));
-  const after = { pipes: openPipes(), listeners: process.listenerCount("exit") };
+  const after = { pipes: openPipes(), listeners: listenersOfProcess() };
   expect({ left: pids.filter((pid) => !isGone(pid)), ...after }).toEqual({ left: [], ...before });
   expect(process.getActiveResourcesInfo()).not.toContain("ProcessWrap");
   return pids;

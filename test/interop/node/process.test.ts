@@ -258,7 +258,46 @@ describe("a process", () => {
       yield* timeout(5_000, untilGone(Number(stdout)));
     });
   });
+
+  // [what listens, signals, how our process ends, what it has still said]
+  const DEADLY: readonly (readonly [string, readonly NodeJS.Signals[], string | number, string])[] = [
+    ["nobody", ["SIGINT"], "SIGINT", ""],
+    ["nobody", ["SIGTERM"], "SIGTERM", ""],
+    ["nobody", ["SIGHUP"], "SIGHUP", ""],
+    ["in cleanup", ["SIGINT", "SIGTERM"], 143, ""],
+    ["beside a helper", ["SIGINT"], "SIGINT", " helped"],
+    ["handled by others", ["SIGINT"], 4, " kept"],
+  ];
+  for (const [mode, signals, end, said] of DEADLY) {
+    test.skipIf(process.platform === "win32")(
+      `is killed when ${signals.join(" and ")} ${signals.length > 1 ? "end" : "ends"} this process (${mode})`,
+      async () => {
+        const program = fileURLToPath(new URL("./process-exit-program.ts", import.meta.url));
+        const flags = ["--conditions=fibril-source", "--disable-warning=ExperimentalWarning"];
+        await runLeavingNothing(function* () {
+          const parent = yield* spawnProcess(NODE, [...flags, program, mode]);
+          const pid = Number(yield* lineUntil(parent, "up"));
+          for (const [sent, signal] of signals.entries()) {
+            process.kill(parent.pid, signal); // not to its group: Ctrl-C does not reach groups of others either
+            if (sent < signals.length - 1) yield* parent.stderr!.next();
+          }
+          const exit = yield* timeout(5_000, parent.wait());
+          expect(exit.signal ?? exit.code).toBe(end);
+          yield* timeout(5_000, untilGone(pid));
+          expect((yield* collect(parent.stdout!)).join("")).toBe(said);
+        });
+      },
+    );
+  }
 });
+
+/** The stdout of a process up to the moment at which it writes `word` to stderr. */
+function* lineUntil({ stdout, stderr }: Subprocess, word: string): Coroutine<string> {
+  const written = yield* stdout!.next();
+  const said = yield* stderr!.next();
+  expect(String(said.value)).toBe(word);
+  return String(written.value);
+}
 
 describe("output", () => {
   test("that nobody reads is bounded, and all there once somebody does", async () => {

@@ -5,6 +5,8 @@ import { getEventListeners } from "node:events";
 import { createServer, connect } from "node:net";
 import type { AddressInfo, Socket } from "node:net";
 import { Duplex, PassThrough, Readable } from "node:stream";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { CancelledError, moveOnAfter, run, scope, sleep, spawn, UsageError, yieldNow } from "fibril";
 import { closeSequence } from "fibril/lowlevel";
 import type { Coroutine } from "fibril";
@@ -15,6 +17,9 @@ import { until } from "../../../src/interop/index.ts";
 import type { Sequence } from "../../../src/interop/index.ts";
 import { thrownBy } from "../../core/simulated.ts";
 import { listenersOf, rejectionOf, turns, withUnhandled } from "../left.ts";
+
+setFlagsFromString("--expose-gc");
+const collectGarbage = runInNewContext("gc") as () => void;
 
 /** How many listeners streams of that kind have by themselves. */
 const own = (make: () => NodeJS.EventEmitter): number => listenersOf(make());
@@ -47,6 +52,38 @@ describe("fromReadable()", () => {
     });
     await turns();
     expect([seen, listenersOf(stream) <= before]).toEqual([["a", "b", "c"], true]);
+  });
+
+  test("streams that have been read to their end leave nothing in a scope that lives on", async () => {
+    const kept = await run(function* () {
+      const references: WeakRef<object>[] = [];
+      for (let i = 0; i < 100; i++) {
+        const stream = Readable.from(["a"]);
+        references.push(new WeakRef(stream));
+        yield* collect(fromReadable(stream));
+      }
+      for (let i = 0; i < 3; i++) {
+        yield* until(turns(1)); // a WeakRef holds its object until the end of the job
+        collectGarbage();
+      }
+      return references.filter((it) => it.deref() !== undefined).length;
+    });
+    expect(kept).toBeLessThan(20);
+  });
+
+  test("a socket whose other half is open still is destroyed at the end of the scope", async () => {
+    const server = createServer({ allowHalfOpen: true }, (socket) => socket.end("bye")).listen(0, "127.0.0.1");
+    await run(function* () {
+      yield* once(server, "listening");
+      const { port } = server.address() as AddressInfo;
+      const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
+      yield* scope(function* () {
+        expect(String((yield* collect(fromReadable(socket)))[0])).toBe("bye");
+        expect(socket.destroyed).toBe(false);
+      });
+      expect(socket.destroyed).toBe(true);
+    });
+    server.close();
   });
 
   test("takes from a stream that is fed by a task of the same loop, on virtual time", async () => {

@@ -2,15 +2,19 @@
  * writer(), writeAll() and pipeline(): backpressure, order, what a cancelled write leaves, errors that reach somebody.
  */
 import { PassThrough, Readable, Transform, Writable } from "node:stream";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import {
   Cancelled,
   CancelledError,
   currentScope,
+  EventLoop,
   moveOnAfter,
   run,
   scope,
   sleep,
   spawn,
+  until,
   UsageError,
   yieldNow,
 } from "fibril";
@@ -20,6 +24,9 @@ import { describe, expect, test } from "vitest";
 import { pipeline, StreamClosedError, writeAll, writer } from "../../../src/interop/node/index.ts";
 import { thrownBy } from "../../core/simulated.ts";
 import { listenersOf, rejectionOf, turns, withUnhandled } from "../left.ts";
+
+setFlagsFromString("--expose-gc");
+const collectGarbage = runInNewContext("gc") as () => void;
 
 /** A stream that takes a chunk when the test lets it. */
 class Slow extends Writable {
@@ -82,6 +89,26 @@ describe("writer()", () => {
     });
     await turns();
     expect(listenersOf(stream)).toBe(0);
+  });
+
+  test("streams that have finished leave nothing in a scope that lives on", async () => {
+    const kept = await run(function* () {
+      const references: WeakRef<object>[] = [];
+      for (let i = 0; i < 100; i++) {
+        const stream = new PassThrough({ highWaterMark: 1_000 });
+        references.push(new WeakRef(stream));
+        stream.resume();
+        const out = writer(stream);
+        yield* out.write("a");
+        yield* out.end();
+      }
+      for (let i = 0; i < 3; i++) {
+        yield* until(turns(1)); // a WeakRef holds its object until the end of the job
+        collectGarbage();
+      }
+      return references.filter((it) => it.deref() !== undefined).length;
+    });
+    expect(kept).toBeLessThan(20);
   });
 
   test("each drain lets through as many as there is room for, and an end that waits behind them", async () => {
@@ -477,6 +504,33 @@ describe("pipeline()", () => {
       }),
     );
     expect(unhandled).toEqual([]);
+  });
+
+  test("cancelled while its source is silent, it ends: an async generator, a web stream", async () => {
+    const silence = new Promise<never>(() => {});
+    async function* generator(): AsyncGenerator<string> {
+      yield "a";
+      await silence;
+    }
+    let cancelled = 0;
+    const web = new ReadableStream({ pull: () => silence, cancel: () => void cancelled++ });
+    for (const source of [generator(), web]) {
+      const target = new PassThrough();
+      const { value, unhandled } = await withUnhandled(() =>
+        run(function* () {
+          const before = EventLoop.current().now();
+          yield* moveOnAfter(20, pipeline(source, target));
+          return EventLoop.current().now() - before;
+        }),
+      );
+      expect(value).toBeLessThan(1_000);
+      expect([target.destroyed, unhandled]).toEqual([true, []]);
+    }
+    expect(cancelled).toBe(1);
+  });
+
+  test("a source that is none is refused", async () => {
+    expect(await rejectionOf(run(() => pipeline(42 as never, new PassThrough())))).toBeInstanceOf(UsageError);
   });
 
   test("throws the first error, the very object", async () => {

@@ -23,6 +23,10 @@ export function* byTheTypeOfAFunction(load: () => Operation<number>, plain: () =
   yield* load();
 }
 
+export function* givesAnOperation(): Coroutine<Operation<void>> {
+  return sleep(1); // as the annotation says
+}
+
 export class Store {
   readonly #session: Session;
   readonly tasks: Task<void>[] = [];
