@@ -115,7 +115,9 @@ export {
   mapStream,
   race,
   settle,
+  STOP,
   supervise,
+  Supervisor,
   wait,
 } from "./combine/index.ts";
 export type {
@@ -131,7 +133,6 @@ export type {
   RestartPolicy,
   Results,
   SuperviseOptions,
-  Supervisor,
   SupervisorStatistics,
   WaitOptions,
   WaitResult,

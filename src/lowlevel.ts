@@ -2,6 +2,7 @@
  * The door for those who extend the kernel: new waits and combinators, other hosts and clocks, observers.
  */
 export {
+  captureStackOf,
   closeSequence,
   describeValue,
   isOperation,

@@ -2,7 +2,7 @@ import { Scope } from "../core/index.ts";
 import type { Body, Coroutine, Operation } from "../core/index.ts";
 import { isJoinable, JoinAll } from "./join-all.ts";
 import type { Joinable } from "./join-all.ts";
-import { isList, launch, toRecord } from "./operands.ts";
+import { checkOperands, isList, launch, toRecord } from "./operands.ts";
 import type { BodyList, BodyRecord, Results } from "./operands.ts";
 
 /**
@@ -16,6 +16,8 @@ import type { BodyList, BodyRecord, Results } from "./operands.ts";
  * Tasks and futures among the operands are joined where they are: nothing is started for them, and neither a failure nor
  * a cancellation reaches them. A list of nothing else is one single wait, whatever its length, and what has settled costs
  * almost nothing; a failure that comes after the first one stays with the scope of its task.
+ * @throws {UsageError} at once when it is neither a list nor a record: `all([a, b])`, not `all(a, b)`.
+ * @throws {CancelledError} when an operand has cancelled the scope that it belongs to.
  * @example
  * const [user, orders] = yield* all([loadUser(id), loadOrders(id)]);
  * const { a, b } = yield* all({ a: sleep(1), b: () => load() });
@@ -25,6 +27,7 @@ export function all<const Bodies extends Readonly<Record<string, Body<unknown>>>
   bodies: Bodies,
 ): Operation<Results<Bodies>>;
 export function all(bodies: BodyList | BodyRecord): Operation<unknown> {
+  checkOperands("all", bodies);
   if (!isList(bodies)) return runRecord(bodies);
   return bodies.every(isJoinable) ? new JoinAll(bodies) : runList(bodies, null);
 }
@@ -37,7 +40,9 @@ function* runRecord(bodies: BodyRecord): Coroutine<Record<string, unknown>> {
 
 function* runList(bodies: BodyList, keys: readonly string[] | null): Coroutine<unknown[]> {
   const scope = Scope.enter({ name: "all" });
-  return (yield* scope.run(joinAll(scope, bodies, keys)))!;
+  const values = yield* scope.run(joinAll(scope, bodies, keys));
+  if (scope.isCaught) throw scope.asError(); // somebody has cancelled the scope itself
+  return values!;
 }
 
 function* joinAll(scope: Scope, bodies: BodyList, keys: readonly string[] | null): Coroutine<unknown[]> {

@@ -1,6 +1,7 @@
 import { UsageError } from "../core/index.ts";
 import type { Body, Coroutine } from "../core/index.ts";
 import { FirstSuccess } from "./first-success.ts";
+import { checkList } from "./operands.ts";
 import type { BodyList, Results } from "./operands.ts";
 
 /**
@@ -17,6 +18,7 @@ import type { BodyList, Results } from "./operands.ts";
 export function* any<const Bodies extends readonly Body<unknown>[]>(
   bodies: Bodies,
 ): Coroutine<Results<Bodies>[number]> {
+  checkList("any", bodies);
   if (bodies.length === 0) throw new UsageError("any() of nothing cannot succeed; pass at least one operation");
   const contest = new FirstSuccess("any", bodies.length);
   return (yield* contest.hold(runAny(contest, bodies))) as never;

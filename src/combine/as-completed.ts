@@ -7,7 +7,7 @@
  */
 import { describeValue, Scope, scope, Task, UsageError } from "../core/index.ts";
 import type { Body, Coroutine, Operation, Outcome, Sequence, Waiter, Watcher } from "../core/index.ts";
-import { isList, taskFor } from "./operands.ts";
+import { checkOperands, isList, taskFor } from "./operands.ts";
 import type { Results } from "./operands.ts";
 import { Outlet } from "./outlet.ts";
 
@@ -25,7 +25,7 @@ type BodiesOf<T> = readonly Body<T>[] | Readonly<Record<string, Body<T>>>;
 /**
  * Without a body: the tasks of a list or record in the order in which they settle, those that have settled already first.
  * It only looks: no failure is thrown, nobody is cancelled, and cancelling a `next` leaves its task to the next one. Each
- * is given once; `close` lets go of the rest.
+ * is given once; `close` lets go of the rest, and reports failures of tasks from outside that were not taken.
  *
  * With a body: starts the operations, each in a task of its own, and gives `consume` the sequence. Returns what `consume`
  * returns; operands that have not ended then are cancelled and awaited. An operand's failure is an outcome like the others;
@@ -54,6 +54,7 @@ export function asCompleted(
   operands: BodiesOf<unknown>,
   consume?: (completed: Sequence<never>) => Operation<unknown>,
 ): Sequence<AnyCompleted> | Coroutine<unknown> {
+  checkOperands("asCompleted", operands);
   if (consume !== undefined) return runAsCompleted(operands, consume);
   const entries = entriesOf(operands);
   for (const [key, task] of entries) {
@@ -76,9 +77,11 @@ function* runAsCompleted(
   const own = Scope.enter({ name: "asCompleted", onChildFailure: () => {} }); // `Completions` hears of it
   const completions = new Completions(own);
   try {
-    return yield* own.run(runConsumer(own, completions, operands, consume));
+    const value = yield* own.run(runConsumer(own, completions, operands, consume));
+    if (own.isCaught) throw own.asError(); // somebody has cancelled the scope itself
+    return value;
   } finally {
-    yield* completions.close();
+    completions.close();
   }
 }
 
@@ -131,11 +134,11 @@ class Completions extends Outlet<AnyCompleted> {
     if (this.#watches.size === 0) this.end();
   }
 
-  *close(): Coroutine<void> {
+  close(): void {
     for (const watch of this.#watches) watch.task.unwatch(watch);
     this.#watches.clear();
     this.end();
-    if (this.#scope !== null) this.#reportUnseen(this.#scope);
+    this.#reportUnseen();
   }
 
   settled(completion: Completion): void {
@@ -155,12 +158,13 @@ class Completions extends Outlet<AnyCompleted> {
     return false;
   }
 
-  #reportUnseen(own: Scope): void {
+  /** Failures that were not taken. Those of tasks in a scope of somebody else's are that scope's. */
+  #reportUnseen(): void {
     for (let step = this.tryTake(); step !== null && step.done !== true; step = this.tryTake()) {
       const { outcome, task } = step.value;
-      if (outcome.status !== "failed" || task.owner !== own) continue;
+      if (outcome.status !== "failed" || (task.owner !== this.#scope && task.owner.host !== null)) continue;
       const message = `"${task.name}" had failed when nobody took what completes any more:`;
-      own.loop.report({ kind: "lost-error", message, error: outcome.error });
+      task.loop.report({ kind: "lost-error", message, error: outcome.error });
     }
   }
 }

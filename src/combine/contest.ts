@@ -40,7 +40,9 @@ export abstract class Contest extends Wait<void> {
   /** Runs `body` in the contest's scope, and waits for all that it has launched. */
   *hold<T>(body: Operation<T>): Coroutine<T> {
     try {
-      return (yield* this.scope.run(body)) as T;
+      const value = yield* this.scope.run(body);
+      if (this.scope.isCaught) throw this.scope.asError(); // somebody has cancelled the scope itself
+      return value as T;
     } finally {
       for (const entrant of this.entrants) entrant.unwatch();
     }
@@ -86,6 +88,8 @@ export abstract class Contest extends Wait<void> {
   /** @internal */
   settled(entrant: Entrant): void {
     const { task, isOwn } = entrant;
+    // It goes on where it lives. Looking at its outcome would count as having seen a failure.
+    if (!isOwn && (this.isDecided || this.scope.isReached)) return;
     const outcome = task.outcome!;
     const isToldToStop = isOwn && this.scope.isReached;
     if (isToldToStop && outcome.status === "cancelled") return;

@@ -14,7 +14,18 @@
  *
  * Rejected: leading each result through a promise-like slot (p-limit), a task for each item (with a gate in front of it, and a burst of memory).
  */
-import { currentTask, QueuedWait, Scope, sequenceOf, WaitQueue, yieldNow } from "../core/index.ts";
+import {
+  currentTask,
+  describeValue,
+  QueuedWait,
+  running,
+  Scope,
+  sequenceOf,
+  SUSPENDED,
+  UsageError,
+  WaitQueue,
+  yieldNow,
+} from "../core/index.ts";
 import type { Coroutine, Operation, Sequence, SequenceSource, Started, Task, Waiter, Watcher } from "../core/index.ts";
 import { checkCount } from "./errors.ts";
 import { checkedOperation } from "./operands.ts";
@@ -45,6 +56,8 @@ export abstract class Crew<Item, Result> {
   /** Enters a scope in the running task; `hold` must follow. */
   constructor(what: string, source: SequenceSource<Item>, fn: ItemFunction<Item, Result>, limit: number) {
     checkCount("limit", limit, 1);
+    if (typeof fn !== "function")
+      throw new UsageError(`${what}() takes a source and a function, got ${describeValue(fn)} as the function`);
     this.what = what;
     this.fn = fn;
     this.#limit = limit;
@@ -75,10 +88,11 @@ export abstract class Crew<Item, Result> {
 
   /** Runs `body` while the crew works, then waits for the crew. */
   *hold<T>(body: Operation<T>): Coroutine<T> {
-    const value = (yield* this.scope.run(body)) as T;
+    const value = yield* this.scope.run(body);
+    if (this.scope.isCaught) throw this.scope.asError(); // somebody has cancelled the scope itself
     // Items were left because of a cancellation that `fn` has swallowed: it still waits for the host.
     if (!this.isObsolete && (!this.isEnded || this.finished < this.taken)) yield* yieldNow();
-    return value;
+    return value as T;
   }
 
   /** Hires the first workers: as many as there are items for, or one that asks. */
@@ -162,7 +176,14 @@ export abstract class Crew<Item, Result> {
   }
 
   #pull(take: Take<Item, Result>, iterator: Iterator<Item, unknown>): void {
-    this.#fill(take, iterator.next() as IteratorResult<Item, undefined>);
+    const step: unknown = iterator.next();
+    if (step === SUSPENDED) {
+      running.task?.withdrawWait(); // its wait is not ours
+      throw new UsageError(
+        `the source of ${this.what}() is a coroutine; write yield* to get its value, which may be one`,
+      );
+    }
+    this.#fill(take, step as IteratorResult<Item, undefined>);
   }
 
   #fill(take: Take<Item, Result>, step: IteratorResult<Item, undefined>): void {

@@ -9,7 +9,7 @@ import { UsageError } from "../core/index.ts";
 import type { Body, Coroutine, Operation } from "../core/index.ts";
 import { checkCount, checkMs } from "./errors.ts";
 import { FirstSuccess } from "./first-success.ts";
-import { checkedOperation } from "./operands.ts";
+import { checkedOperation, checkList } from "./operands.ts";
 import type { Results } from "./operands.ts";
 
 export interface HedgeOptions {
@@ -44,6 +44,7 @@ export function* hedge(
   checkMs("delayMs", options.delayMs);
   if (options.max !== undefined) checkCount("max", options.max, 1);
   const isFunction = typeof attempts === "function";
+  if (!isFunction) checkList("hedge", attempts);
   const max = isFunction ? (options.max ?? 2) : Math.min(attempts.length, options.max ?? Infinity);
   if (max === 0) throw new UsageError("hedge() of nothing cannot succeed; pass at least one operation");
   const contest = new FirstSuccess("hedge", max);

@@ -11,7 +11,7 @@ export { wait } from "./wait.ts";
 export type { WaitOptions, WaitResult } from "./wait.ts";
 export { asCompleted } from "./as-completed.ts";
 export type { Completed } from "./as-completed.ts";
-export { forEach } from "./for-each.ts";
+export { forEach, STOP } from "./for-each.ts";
 export { forEachConcurrent, mapConcurrent } from "./map-concurrent.ts";
 export type { ForEachConcurrentOptions, MapConcurrentOptions } from "./map-concurrent.ts";
 export { mapStream } from "./map-stream.ts";

@@ -146,6 +146,7 @@ class Arrival implements Watcher {
   }
 
   taskSettled(task: Task<unknown>): void {
+    if (!this.isOpen) return; // given up while the task told its watchers: the failure is not ours
     this.isOpen = false;
     const value = task.settledValue;
     if (value !== undefined || task.outcome!.status === "succeeded") this.join.arrived(this.index, value);

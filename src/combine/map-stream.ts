@@ -43,7 +43,11 @@ export function* mapStream<Item, Result, T>(
   const bufferSize = options.bufferSize ?? limit;
   checkCount("bufferSize", bufferSize, 0);
   const crew = new Streaming(source, fn, limit, limit + bufferSize, options.ordered ?? true);
-  return yield* crew.hold(stream(crew, consume));
+  try {
+    return yield* crew.hold(stream(crew, consume));
+  } finally {
+    crew.results.finish(); // for a task outside that has got hold of them
+  }
 }
 
 function* stream<Item, Result, T>(

@@ -27,6 +27,24 @@ function nameOf(what: string, key: number | string): string {
   return typeof key === "number" ? `${what}[${key}]` : `${what}.${key}`;
 }
 
+/** @throws {UsageError} when it is neither: a set, a task or a promise would be an empty record. */
+export function checkOperands(what: string, operands: unknown): void {
+  if (Array.isArray(operands)) return;
+  if (typeof operands === "object" && operands !== null && !(Symbol.iterator in operands) && !("then" in operands))
+    return;
+  throw new UsageError(
+    `${what}() takes one list or record, got ${describeValue(operands)}; write ${what}([a, b]), or spread what can be iterated: ${what}([...them])`,
+  );
+}
+
+/** For what has no use for keys. */
+export function checkList(what: string, operands: unknown): void {
+  if (Array.isArray(operands)) return;
+  throw new UsageError(
+    `${what}() takes one list, got ${describeValue(operands)}; write ${what}([a, b]), or Object.values() of a record`,
+  );
+}
+
 export function isList(operands: object): operands is readonly unknown[] {
   return Array.isArray(operands);
 }

@@ -2,6 +2,7 @@ import { UsageError } from "../core/index.ts";
 import type { Body, Coroutine, Outcome } from "../core/index.ts";
 import { Contest } from "./contest.ts";
 import type { Entrant } from "./contest.ts";
+import { checkList } from "./operands.ts";
 import type { BodyList, Results } from "./operands.ts";
 
 /**
@@ -21,6 +22,7 @@ import type { BodyList, Results } from "./operands.ts";
 export function* race<const Bodies extends readonly Body<unknown>[]>(
   bodies: Bodies,
 ): Coroutine<Results<Bodies>[number]> {
+  checkList("race", bodies);
   if (bodies.length === 0) throw new UsageError("race() of nothing would wait for ever; pass at least one operation");
   const contest = new Race();
   return (yield* contest.hold(runRace(contest, bodies))) as never;

@@ -1,7 +1,7 @@
 import type { Body, Coroutine, Outcome } from "../core/index.ts";
 import { Contest } from "./contest.ts";
 import type { Entrant } from "./contest.ts";
-import { isList, toRecord } from "./operands.ts";
+import { checkOperands, isList, toRecord } from "./operands.ts";
 import type { BodyList, BodyRecord } from "./operands.ts";
 
 /** What became of each of a list or record of bodies, under the same indexes or keys. */
@@ -25,6 +25,7 @@ export function settle<const Bodies extends Readonly<Record<string, Body<unknown
   bodies: Bodies,
 ): Coroutine<Outcomes<Bodies>>;
 export function settle(bodies: BodyList | BodyRecord): Coroutine<unknown> {
+  checkOperands("settle", bodies);
   return isList(bodies) ? settleList(bodies, null) : settleRecord(bodies);
 }
 

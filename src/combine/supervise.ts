@@ -152,7 +152,9 @@ export class Supervisor {
     try {
       const scope = Scope.enter({ name: this.name });
       yield* scope.run(this.#keepAndWatch(scope));
+      if (scope.isCaught) throw scope.asError();
     } finally {
+      for (const child of this.#children) child.retire();
       this.#isRunning = false;
     }
   }

@@ -37,6 +37,12 @@ export class Child implements Watcher {
     return this.task === null && this.dueAt <= now;
   }
 
+  /** After a run of the supervisor: it is not started again, and also a task that outlasted its cleanup has settled by now. */
+  retire(): void {
+    this.task = null;
+    this.dueAt = Infinity;
+  }
+
   start(home: Scope, ended: Ended): void {
     this.dueAt = Infinity;
     this.starts++;

@@ -66,7 +66,17 @@ export function captureAwaitStack(
   return frames;
 }
 
-function captureChain(task: RunningTask, chain: Iterator<Suspend, unknown, unknown>): StackFrame[] {
+/**
+ * Where a suspended chain of generators stands that somebody else drives. The last in it has to do as `Wait` does: resumed while it is
+ * pending, it calls `running.capture` with its `next`, if that is set, and suspends again.
+ * @returns Innermost first; empty where the engine has no structured stack capture.
+ */
+export function captureStackOf(chain: Iterator<unknown, unknown, unknown>): readonly StackFrame[] {
+  if (capture.captureStackTrace === undefined) return [];
+  return captureChain(null, chain as Iterator<Suspend, unknown, unknown>);
+}
+
+function captureChain(task: RunningTask | null, chain: Iterator<Suspend, unknown, unknown>): StackFrame[] {
   const saved = { task: running.task, capture: running.capture };
   const { stackTraceLimit, prepareStackTrace } = capture;
   let sites: CallSite[] = [];

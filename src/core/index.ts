@@ -1,7 +1,7 @@
 /**
  * The kernel's list: what the folders above it may use. `src/index.ts` chooses from it what is public.
  */
-export { formatFrame } from "./await-stack.ts";
+export { captureStackOf, formatFrame } from "./await-stack.ts";
 export type { StackFrame } from "./await-stack.ts";
 export { Cancelled } from "./cancelled.ts";
 export type { CancelSource } from "./cancelled.ts";

@@ -12,6 +12,8 @@ export type ReportKind =
   | "wrapped-yield"
   /** a callback given to the loop threw */
   | "callback-failed"
+  /** a callback or step of an asyncio loop in debug mode took long */
+  | "slow-callback"
   /** a probe threw and was detached */
   | "probe-failed"
   /** a fault of Fibril itself */

@@ -66,7 +66,7 @@ export class Runner {
 
   /**
    * Cancels everything that is left on the loop, a run under way too, and waits until all of it has settled, cleanup
-   * included. Failures that nobody sees are reported to `onReport`. Calling it again waits for the same end.
+   * included, which may wait for the runner's `cleanupMs`. Failures that nobody sees are reported to `onReport`. Calling it again waits for the same end.
    */
   close(): Promise<void> {
     this.#closing ??= this.#stop();
@@ -79,7 +79,12 @@ export class Runner {
 
   async #stop(): Promise<void> {
     const { root } = this.#loop;
+    const cleanupMs = this.#options.cleanupMs ?? root.cleanupMs;
+    // A timer of the root's own would never be taken away, since nobody leaves the root: the process would wait for it.
+    root.cleanupMs = Infinity;
     root.request("request", "the runner was closed");
+    root.cleanupMs = cleanupMs;
+    const expiry = this.#loop.callLater(cleanupMs, () => root.expire());
     while (root.size > 0) {
       // Not joined: looking at an outcome would count as having seen the failure.
       const ends = root.tasks.map(
@@ -88,5 +93,6 @@ export class Runner {
       );
       await Promise.all(ends);
     }
+    expiry.cancel();
   }
 }

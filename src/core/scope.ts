@@ -568,7 +568,7 @@ export function toOperation<T>(body: Body<T>): Operation<T> {
       );
     }
     driven.add(body);
-  }
+  } else if (!isOperation(body)) throw notAnOperation("the body", body);
   return body;
 }
 

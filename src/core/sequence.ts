@@ -5,7 +5,7 @@
  * async iterables. The results are those of iterators, so "no more" needs no special value.
  */
 import { describeValue, UsageError } from "./errors.ts";
-import { Wait } from "./operation.ts";
+import { running, SUSPENDED, Wait } from "./operation.ts";
 import type { Coroutine, Operation, Started, Waiter } from "./operation.ts";
 import { until } from "./promise.ts";
 import { QueuedWait, WaitQueue } from "./wait-queue.ts";
@@ -26,22 +26,32 @@ export function* closeSequence(sequence: Sequence<unknown>): Coroutine<void> {
   if (closing !== undefined) yield* closing;
 }
 
-/** What `forEach`, `mapConcurrent` and the like take. */
-export type SequenceSource<T> = Sequence<T> | Iterable<T> | AsyncIterable<T>;
+/** What `forEach`, `mapConcurrent` and the like take. Of what has a receiving end, such as a channel, that end. */
+export type SequenceSource<T> = Sequence<T> | { readonly receiver: Sequence<T> } | Iterable<T> | AsyncIterable<T>;
 
 /**
  * The source as a sequence. An async iterable is asked for one value at a time: what a cancelled call has asked for
  * is given to the next call. `close` calls `return()`.
  */
 export function sequenceOf<T>(source: SequenceSource<T>): Sequence<T> {
-  const it = source as Partial<Sequence<T> & Iterable<T> & AsyncIterable<T>> | null | undefined;
+  const it = source as
+    | Partial<Sequence<T> & { receiver: Sequence<T> } & Iterable<T> & AsyncIterable<T>>
+    | null
+    | undefined;
   if (typeof it === "string" || (typeof it === "object" && it !== null)) {
+    if (typeof it.receiver?.next === "function") return it.receiver; // its `close` lets go; that of a channel ends the sending
     if (typeof it[Symbol.asyncIterator] === "function") return new AsyncIteratorSequence(it[Symbol.asyncIterator]!());
-    if (typeof it[Symbol.iterator] === "function") return new IteratorSequence(it[Symbol.iterator]!());
+    if (typeof it[Symbol.iterator] === "function") {
+      const iterator = it[Symbol.iterator]!();
+      if (iterator instanceof Wait) throw new UsageError(`${NO_SOURCE}, got ${describeValue(source)}`);
+      return new IteratorSequence(iterator);
+    }
     if (typeof it.next === "function") return source as Sequence<T>;
   }
   throw new UsageError(`expected a sequence, an iterable or an async iterable, got ${describeValue(source)}`);
 }
+
+const NO_SOURCE = "an operation is no source of values; write yield* to get its value, which may be one";
 
 class IteratorSequence<T> implements Sequence<T> {
   readonly #iterator: Iterator<T, unknown>;
@@ -73,7 +83,12 @@ class Taking<T> extends Wait<IteratorResult<T, undefined>> {
   }
 
   protected start(task: Waiter): Started<IteratorResult<T, undefined>> {
-    return task.complete(this, ended(this.#iterator.next()));
+    const step: unknown = this.#iterator.next();
+    if (step === SUSPENDED) {
+      running.task?.withdrawWait(); // the generator is a coroutine: its wait is not ours
+      throw new UsageError(NO_SOURCE);
+    }
+    return task.complete(this, ended(step as IteratorResult<T, unknown>));
   }
 
   withdraw(): boolean {
@@ -97,8 +112,8 @@ class AsyncIteratorSequence<T> implements Sequence<T> {
   }
 
   close(): Operation<void> | void {
-    const closing = this.#iterator.return?.();
-    if (closing === undefined) return;
+    if (this.#iterator.return === undefined) return;
+    const closing = asking(() => this.#iterator.return!());
     closing.then(undefined, () => {});
     // An async generator answers only after the value that it was asked for, which may never come.
     if (!this.#isAsking) return until(closing) as Operation<unknown> as Operation<void>;
@@ -113,9 +128,8 @@ class AsyncIteratorSequence<T> implements Sequence<T> {
   }
 
   #ask(): void {
-    const asked = this.#iterator.next();
     this.#isAsking = true;
-    asked.then(
+    asking(() => this.#iterator.next()).then(
       (result) => this.#answer({ failed: false, result }),
       (error: unknown) => this.#answer({ failed: true, error }),
     );
@@ -128,6 +142,18 @@ class AsyncIteratorSequence<T> implements Sequence<T> {
     else if (answer.failed) first.fail(answer.error);
     else first.end(ended(answer.result));
     if (this.line.size > 0) this.#ask();
+  }
+}
+
+/** A hand-written iterator may throw, or answer without a promise, which `for await` takes too. */
+function asking<T>(ask: () => PromiseLike<T> | T): PromiseLike<T> {
+  try {
+    const answer = ask();
+    return typeof (answer as Partial<PromiseLike<T>> | null)?.then === "function"
+      ? (answer as PromiseLike<T>)
+      : Promise.resolve(answer);
+  } catch (error) {
+    return Promise.reject(error);
   }
 }
 

@@ -377,6 +377,11 @@ export class Task<T>
     return new CancelledError(`task "${this.name}"`, (this.value as Cancelled).reason);
   }
 
+  /** Nobody has seen its outcome after all. @internal */
+  forgetObservation(): void {
+    this.flags &= ~OBSERVED;
+  }
+
   /** The first step comes in the next turn. @internal */
   schedule(): void {
     this.become(READY);
@@ -774,8 +779,12 @@ class Join<T> extends Wait<T> implements Watcher {
       this.waiter!.wake(this, undefined as T);
       return;
     }
+    const wasObserved = target.isObserved;
     const outcome = target.outcome!;
-    if (outcome.status === "succeeded") this.waiter!.wake(this, outcome.value as T);
-    else this.waiter!.wakeError(this, target.failure());
+    const isHeard =
+      outcome.status === "succeeded"
+        ? this.waiter!.wake(this, outcome.value as T)
+        : this.waiter!.wakeError(this, target.failure());
+    if (!isHeard && !wasObserved) target.forgetObservation(); // the joiner was cancelled in between: nobody has seen it
   }
 }

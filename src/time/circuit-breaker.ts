@@ -15,7 +15,7 @@
  * Source: Nygard, "Release It!"; the counting (a least number *and* a ratio within a rolling window) as in Hystrix and Polly: a number
  * alone opens for 0.1 % of failures where traffic is high, a ratio alone for one failure where it is low.
  */
-import { Cancelled, EventLoop, InternalError, running, toOperation } from "../core/index.ts";
+import { Cancelled, currentTask, EventLoop, InternalError, running, toOperation } from "../core/index.ts";
 import type { Body, Coroutine, LoopPort } from "../core/index.ts";
 import { CircuitOpenError } from "./errors.ts";
 import { checkNumber } from "./limits.ts";
@@ -141,13 +141,16 @@ export class CircuitBreaker {
    */
   *use<T>(body: Body<T>): Coroutine<T> {
     const began = this.#admit(EventLoop.current());
+    const self = currentTask();
+    const held = self.unwinding;
     let verdict: Verdict = "none";
     try {
       const value = yield* toOperation(body);
       verdict = "success";
       return value;
     } catch (error) {
-      if (!(error instanceof Cancelled)) {
+      // What the cleanup of a cancelled call throws says nothing about the other side either.
+      if (!(error instanceof Cancelled) && self.unwinding === held) {
         verdict = "failure"; // also when `isFailure` throws
         if (!this.#isFailure(error)) verdict = "success";
       }
@@ -202,6 +205,7 @@ export class CircuitBreaker {
       this.#become({ state: "half-open", trials: 0 }, now);
     }
     const circuit = this.#circuit;
+    if (circuit.state === "open") throw this.#refusal(circuit.until, now); // `onStateChange` has tripped it again
     if (circuit.state === "half-open") {
       if (circuit.trials >= this.#halfOpenMax) throw this.#refusal(now, now);
       circuit.trials++;

@@ -109,12 +109,15 @@ function* nextTick({ ticks, jitterMs, options }: Plan): Coroutine<Tick> {
 }
 
 function* runOnce({ name, job, options }: Plan, tick: Tick): Coroutine<void> {
+  const self = currentTask();
+  const held = self.unwinding;
   const scope = Scope.enter({ name: `run of "${name}"` });
   try {
     yield* scope.run(toOperation(job.bind(null, tick)));
     if (scope.isCaught) throw scope.asError();
   } catch (error) {
-    if (error instanceof Cancelled || options.onError === undefined) throw error;
+    // A cancelled run whose cleanup has thrown is cancelled all the same.
+    if (error instanceof Cancelled || self.unwinding !== held || options.onError === undefined) throw error;
     options.onError(error, tick);
   }
 }

@@ -8,7 +8,7 @@
  * At most one call is pending, with the latest arguments, and at most one run goes on. The pace says when a pending call is due.
  * Rejected: one long-lived worker task (the scope would never end).
  */
-import { currentScope, Future, toOperation, Wait } from "../core/index.ts";
+import { currentScope, Future, running, toOperation, UsageError, Wait } from "../core/index.ts";
 import type { Coroutine, Operation, Scope, Started, Task, Waiter } from "../core/index.ts";
 import { checkChoice, checkFunction } from "./limits.ts";
 
@@ -37,7 +37,10 @@ export interface PacedFunction<Args extends readonly unknown[]> {
   (...args: Args): void;
   /** Whether a call waits for its time. */
   readonly isPending: boolean;
-  /** Makes the pending call due now; the operation completes when no run goes on any more that had been asked for by then. */
+  /**
+   * Makes the pending call due now; the operation completes when no run goes on any more that had been asked for by then.
+   * @throws {UsageError} in a run of its own, which would wait for itself.
+   */
   flush(): Operation<void>;
   /** Forgets the pending call. A run that has begun goes on. */
   cancel(): void;
@@ -131,6 +134,12 @@ class PacedCalls<Args extends readonly unknown[]> {
 
   flush(): Operation<void> {
     const pending = this.#pending;
+    if (this.#isRunning && running.task === this.#latest) {
+      throw new UsageError(
+        `a run of "${this.name}" cannot flush() itself, it would wait for its own end; call it again instead`,
+        "SELF_JOIN",
+      );
+    }
     if (pending === null) return endOf(this.#latest);
     pending.due = -Infinity;
     pending.wait?.end();

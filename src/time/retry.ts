@@ -11,6 +11,7 @@
 import {
   Cancelled,
   CancelledError,
+  currentTask,
   EventLoop,
   isOperation,
   Scope,
@@ -67,7 +68,8 @@ const MOST_EARLIER = 16; // with attempts without end they would be kept without
  * Runs `body` until an attempt succeeds, with exponential backoff and full jitter in between.
  *
  * Gives up when the attempts, the total time or the budget are used up, or `when` says no, and throws the failure of the last
- * attempt as it is; `earlierFailures(error)` lists those before. Cancelling cancels the attempt, or the delay; nothing is retried then.
+ * attempt as it is; `earlierFailures(error)` lists those before. Cancelling cancels the attempt, or the delay; nothing is
+ * retried then, not even when a cleanup throws: that is thrown.
  * @throws {UsageError} when `body` is not a function: a generator object runs only once.
  * @example
  * const page = yield* retry(() => timeout(2_000, session.get(url)), { attempts: 5, name: "load" });
@@ -85,7 +87,9 @@ export function retry<T>(body: (attempt: number) => Operation<T>, options: Retry
 type Plan = RetryOptions & { readonly attempts: number; readonly totalMs: number; readonly name: string };
 
 function* run<T>(body: Attempt<T>, backoff: Backoff, plan: Plan): Coroutine<T> {
-  const startedAt = EventLoop.current().now();
+  const self = currentTask();
+  const held = self.unwinding; // of the cleanup that calls it
+  const startedAt = self.loop.now();
   const earlier: unknown[] = [];
   plan.budget?.deposit();
   for (let attempt = 1; ; attempt++) {
@@ -93,7 +97,8 @@ function* run<T>(body: Attempt<T>, backoff: Backoff, plan: Plan): Coroutine<T> {
     try {
       return yield* runAttempt(body, attempt, plan.name);
     } catch (error) {
-      if (error instanceof Cancelled) throw error;
+      // Also when the cleanup of a cancelled attempt has thrown an error of its own: nobody wants another one.
+      if (error instanceof Cancelled || self.unwinding !== held) throw error;
       failure = error;
     }
     const delayMs = delayAfter(failure, attempt, startedAt, backoff, plan);

@@ -1,7 +1,7 @@
 import { moveOnAfter, sleep, spawn, suppressedErrors } from "fibril";
 import type { Coroutine, Operation } from "fibril";
 import { describe, expect, test } from "vitest";
-import { forEach } from "../../src/combine/index.ts";
+import { forEach, STOP } from "../../src/combine/index.ts";
 import { failureOf, now, simulated } from "../core/simulated.ts";
 import { fail } from "./operands.ts";
 import { source } from "./sources.ts";
@@ -35,6 +35,19 @@ describe("forEach", () => {
     simulated(() => forEach("ab", push));
     simulated(() => forEach(new Set([1, 2]), push));
     expect(log).toEqual(["a", "b", 1, 2]);
+  });
+
+  test("STOP ends it and closes the source; what was not taken stays", () => {
+    const seen = simulated(function* () {
+      const log: unknown[] = [];
+      const it = source([5, 6, 7], 0);
+      yield* forEach(it, function* (value) {
+        log.push(value);
+        return value === 6 ? STOP : value;
+      });
+      return [log, it.closed];
+    });
+    expect(seen).toEqual([[5, 6], 1]);
   });
 
   test("a failure of the body closes the source and is thrown; what closing throws is kept with it", () => {

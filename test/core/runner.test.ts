@@ -95,6 +95,32 @@ describe("Runner", () => {
     expect([log, reports.map((it) => it.error)]).toEqual([["a", "b"], [error]]);
   });
 
+  test("close leaves no timer behind that would keep the process, and gives cleanup the runner's time", async () => {
+    const ends: string[] = [];
+    const runner = new Runner({ cleanupMs: 20, onReport: () => {} });
+    await runner.run(function* () {
+      EventLoop.current().spawn(function* () {
+        try {
+          yield* sleep(10_000);
+        } finally {
+          try {
+            yield* sleep(2_000);
+          } catch {
+            ends.push("cut");
+          }
+        }
+      });
+      yield* sleep(1);
+    });
+    await runner.close();
+    expect([ends, runner.loop.statistics().timers]).toEqual([["cut"], 0]);
+
+    const quick = new Runner();
+    quick.loop.spawn(sleep, 10_000);
+    await quick.close();
+    expect(quick.loop.statistics().timers).toBe(0);
+  });
+
   test("close cancels a run under way, and what that spawns while it ends", async () => {
     const runner = new Runner();
     const log: string[] = [];

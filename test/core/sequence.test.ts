@@ -180,3 +180,33 @@ test("cancelled at any step, no value is lost", () => {
     };
   });
 });
+
+test("a hand-written async iterator that throws at the call, or answers without a promise, serves all who wait", async () => {
+  let calls = 0;
+  const iterable = {
+    [Symbol.asyncIterator]: () => ({
+      next: (): Promise<IteratorResult<number>> => {
+        calls++;
+        if (calls === 2) throw new Error("at the call");
+        const step = { done: calls > 3, value: calls } as IteratorResult<number>;
+        return calls === 3 ? (step as unknown as Promise<IteratorResult<number>>) : Promise.resolve(step);
+      },
+    }),
+  };
+  const seen = await run(function* () {
+    const sequence = sequenceOf(iterable as AsyncIterable<number>);
+    const ends: string[] = [];
+    for (let i = 0; i < 4; i++) {
+      spawn(function* () {
+        try {
+          ends.push(String((yield* sequence.next()).value));
+        } catch (error) {
+          ends.push((error as Error).message);
+        }
+      });
+    }
+    yield* sleep(5);
+    return ends;
+  });
+  expect(seen).toEqual(["1", "at the call", "3", "undefined"]);
+});

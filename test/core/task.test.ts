@@ -298,6 +298,23 @@ describe("from promise code", () => {
 });
 
 describe("a failure that nobody would see", () => {
+  test("is reported when its joiner was cancelled in the step in which it failed", () => {
+    const { reports } = simulateSync(function* () {
+      const root = EventLoop.current().spawn(function* root() {
+        yield* sleep(5);
+        throw new Error("lost");
+      });
+      yield* moveOnAfter(100, function* (limit) {
+        root.watch({ before: null, after: null, taskSettled: () => void limit.cancel() });
+        spawn(function* () {
+          yield* root;
+        });
+        yield* sleep(50);
+      });
+    });
+    expect(reports.map(({ kind, error }) => [kind, String(error)])).toEqual([["unobserved-failure", "Error: lost"]]);
+  });
+
   const error = new Error("unseen");
 
   test("of a root task is reported when it settles, once, with the task's name", () => {
