@@ -44,4 +44,10 @@ await run(function* main() {
 // Bob has an apple, 1 left
 // Cid has an apple, 0 left
 // lock "stock" is broken: task "forget" ended while it held it, so what it guards may be half changed; put that in order and call repair(), and let that task release it however it ends: use(body)
-// { isLocked: false, isBroken: false, owner: null, waiting: 0 }
+// {
+//   name: 'stock',
+//   isLocked: false,
+//   isBroken: false,
+//   owner: null,
+//   waiting: 0
+// }

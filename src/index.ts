@@ -18,6 +18,7 @@ export type { FutureOptions } from "./core/index.ts";
 export { Barrier, Condition, Event, Latch, Limiter, Lock, RwLock, Semaphore } from "./sync/index.ts";
 export type {
   BarrierStatistics,
+  ConditionOptions,
   ConditionStatistics,
   EventStatistics,
   LatchStatistics,
@@ -28,6 +29,7 @@ export type {
   RwLockStatistics,
   SemaphoreOptions,
   SemaphoreStatistics,
+  SignalOptions,
   WritePermit,
 } from "./sync/index.ts";
 
@@ -38,9 +40,11 @@ export type {
   BroadcastStatistics,
   ChannelOptions,
   ChannelStatistics,
+  FeedOptions,
   LagPolicy,
   ObserveOptions,
   Observer,
+  PriorityOrder,
   PriorityQueueOptions,
   QueueOptions,
   QueueStatistics,

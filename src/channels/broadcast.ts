@@ -11,7 +11,8 @@
 import { describeValue, UsageError, WaitQueue } from "../core/index.ts";
 import type { Operation, Waiter } from "../core/index.ts";
 import { BroadcastRing } from "./broadcast-ring.ts";
-import { checkCapacity, DEFAULT_CAPACITY, titleOf } from "./capacity.ts";
+import { checkCapacity, checkOptions, DEFAULT_CAPACITY, titleOf } from "./capacity.ts";
+import type { FeedOptions } from "./capacity.ts";
 import { firstOfOthers } from "./counterpart.ts";
 import { ChannelClosedError } from "./errors.ts";
 import { Put, refuseAll } from "./put.ts";
@@ -28,9 +29,7 @@ export type LagPolicy = "error" | "dropOldest" | "wait";
 
 const LAG_POLICIES: readonly string[] = ["error", "dropOldest", "wait"];
 
-export interface BroadcastOptions {
-  /** Shown to those who wait. Default: `"broadcast"`. */
-  readonly name?: string;
+export interface BroadcastOptions extends FeedOptions {
   /** Default: `"error"`. */
   readonly onLag?: LagPolicy;
 }
@@ -61,11 +60,15 @@ export interface BroadcastStatistics {
 export class Broadcast<T> implements Sink<T>, Feed<T> {
   readonly name: string;
   /** @internal */
+  readonly external: boolean;
+  /** @internal */
   readonly label: string;
   /** @internal */
   readonly ring: BroadcastRing<T>;
   /** @internal */
   readonly putters: WaitQueue<void, Put<T>> = new WaitQueue();
+  /** @internal */
+  waiting = 0;
   readonly #subscriptions = new Set<Subscription<T>>();
   readonly #onLag: LagPolicy;
   #isClosed = false;
@@ -75,7 +78,9 @@ export class Broadcast<T> implements Sink<T>, Feed<T> {
    * @throws {UsageError} when it is no whole number from 1 up, or `onLag` is no policy.
    */
   constructor(capacity: number = DEFAULT_CAPACITY, options: BroadcastOptions = {}) {
-    this.name = options.name ?? "broadcast";
+    const { name, external } = checkOptions("broadcast", options);
+    this.name = name;
+    this.external = external;
     this.label = titleOf("broadcast", this.name);
     checkCapacity(this.label, capacity, 1, false);
     this.#onLag = options.onLag ?? "error";

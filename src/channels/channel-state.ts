@@ -5,6 +5,7 @@
  * whose last receiver was closed refuses.
  */
 import { titleOf } from "./capacity.ts";
+import type { FeedOptions } from "./capacity.ts";
 import { Handover } from "./handover.ts";
 import { FifoStore } from "./fifo-store.ts";
 import { refuseAll } from "./put.ts";
@@ -31,13 +32,19 @@ export interface ChannelStatistics {
 export class ChannelState<T> extends Handover<T> {
   readonly name: string;
   readonly label: string;
+  readonly external: boolean;
   openSenders = 1;
   openReceivers = 1;
   private readonly onUndelivered: ((values: T[]) => void) | undefined;
 
-  constructor(name: string, capacity: number, onUndelivered: ((values: T[]) => void) | undefined) {
+  constructor(
+    { name, external }: Required<FeedOptions>,
+    capacity: number,
+    onUndelivered: ((values: T[]) => void) | undefined,
+  ) {
     super(capacity, new FifoStore<T>());
     this.name = name;
+    this.external = external;
     this.label = titleOf("channel", name);
     this.onUndelivered = onUndelivered;
   }

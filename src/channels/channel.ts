@@ -5,21 +5,24 @@
  * programs as small as Go's. Closing belongs to who sends: it says that nothing more will come. Closing the receiving side
  * says that nobody listens, so those who send fail instead of waiting for ever.
  *
+ * A channel is no `Sequence`, though it can be given wherever a source is taken: whoever stops early there closes the source, and
+ * that has to be the receiver (`sequenceOf` takes it), else the values that are left would go nowhere.
+ *
  * Rejected: `close` as a value in the channel (it would overtake nothing, but fill the buffer), and values left in the buffer
  * being dropped when the last receiver goes: a channel may carry connections.
  * Sources: Go's channels; the ends and clones of trio's memory channels.
  */
-import type { Operation, Sequence } from "../core/index.ts";
-import { checkCapacity, titleOf } from "./capacity.ts";
+import { describeValue, UsageError } from "../core/index.ts";
+import type { Operation } from "../core/index.ts";
+import { checkCapacity, checkOptions, titleOf } from "./capacity.ts";
+import type { FeedOptions } from "./capacity.ts";
 import { ChannelState } from "./channel-state.ts";
 import type { ChannelStatistics } from "./channel-state.ts";
 import { Receiver } from "./receiver.ts";
 import { Sender } from "./sender.ts";
 import type { Taken } from "./take.ts";
 
-export interface ChannelOptions<T> {
-  /** Shown to those who wait. Default: `"channel"`. */
-  readonly name?: string;
+export interface ChannelOptions<T> extends FeedOptions {
   /**
    * Called when the last receiver is closed while values stand in the buffer, with these, in order: nobody can receive them
    * any more. What it throws comes out of `close`. Default: they stay in the channel, for `drain`.
@@ -33,7 +36,7 @@ export interface ChannelOptions<T> {
  * spawn(function* () { yield* jobs.send("a"); jobs.close() });
  * yield* forEachConcurrent(jobs, work, { limit: 4 });
  */
-export class Channel<T> implements Sequence<T> {
+export class Channel<T> {
   readonly #state: ChannelState<T>;
   /** The first sending end. Give a task `sender.clone()` if it should close its own; then close this one too. */
   readonly sender: Sender<T>;
@@ -43,12 +46,16 @@ export class Channel<T> implements Sequence<T> {
   /**
    * @param capacity How many values can be sent before somebody receives. 0, the default, is a rendezvous: a send ends when
    * the value is received. `Infinity`: sending never waits, and memory is the limit.
-   * @throws {UsageError} when the capacity is no such number.
+   * @throws {UsageError} when the capacity is no such number, or the options are none.
    */
   constructor(capacity: number = 0, options: ChannelOptions<T> = {}) {
-    const { name = "channel", onUndelivered } = options;
-    checkCapacity(titleOf("channel", name), capacity, 0, true);
-    this.#state = new ChannelState(name, capacity, onUndelivered);
+    const checked = checkOptions("channel", options);
+    const { onUndelivered } = options;
+    checkCapacity(titleOf("channel", checked.name), capacity, 0, true);
+    if (onUndelivered !== undefined && typeof onUndelivered !== "function") {
+      throw new UsageError(`onUndelivered must be a function, got ${describeValue(onUndelivered)}`);
+    }
+    this.#state = new ChannelState(checked, capacity, onUndelivered);
     this.sender = new Sender(this.#state);
     this.receiver = new Receiver(this.#state);
   }
@@ -76,11 +83,6 @@ export class Channel<T> implements Sequence<T> {
     return this.receiver.receive();
   }
 
-  /** See `Receiver.next`. */
-  next(): Operation<IteratorResult<T, undefined>> {
-    return this.receiver.next();
-  }
-
   /** See `Receiver.tryReceive`. */
   tryReceive(): Taken<T> | undefined {
     return this.receiver.tryReceive();
@@ -97,6 +99,10 @@ export class Channel<T> implements Sequence<T> {
    */
   close(): void {
     this.#state.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
   }
 
   statistics(): ChannelStatistics {

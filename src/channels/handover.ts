@@ -24,6 +24,8 @@ export interface Store<T> {
   add(value: T): void;
   /** Only called when there is one. May throw; then nothing has been taken. */
   take(): T;
+  /** Puts back what was taken last, in its order; nothing was added meanwhile, nor will be. For a store whose `take` may throw. */
+  takeBack?(values: readonly T[]): void;
 }
 
 export class Handover<T> {
@@ -72,10 +74,15 @@ export class Handover<T> {
     return put.value;
   }
 
-  /** Takes everything that is stored, in the order in which it would have been taken; nobody's value moves up. */
+  /** Takes everything that is stored, in the order in which it would have been taken; nobody's value moves up. All or, when it throws, nothing. */
   empty(): T[] {
     const values: T[] = [];
-    while (this.store.size > 0) values.push(this.store.take());
+    try {
+      while (this.store.size > 0) values.push(this.store.take());
+    } catch (error) {
+      this.store.takeBack!(values);
+      throw error;
+    }
     return values;
   }
 

@@ -6,10 +6,11 @@ export type { BroadcastOptions, BroadcastStatistics, LagPolicy } from "./broadca
 export { Channel } from "./channel.ts";
 export type { ChannelOptions } from "./channel.ts";
 export type { ChannelStatistics } from "./channel-state.ts";
+export type { FeedOptions } from "./capacity.ts";
 export { ChannelClosedError, LaggedError, QueueShutDownError } from "./errors.ts";
 export { LifoQueue } from "./lifo-queue.ts";
 export { PriorityQueue } from "./priority-queue.ts";
-export type { PriorityQueueOptions } from "./priority-queue.ts";
+export type { PriorityOrder, PriorityQueueOptions } from "./priority-queue.ts";
 export { Queue } from "./queue.ts";
 export { Receiver } from "./receiver.ts";
 export { select, trySelect } from "./select.ts";

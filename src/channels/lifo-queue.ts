@@ -11,7 +11,7 @@ import type { QueueOptions } from "./work-queue.ts";
 export class LifoQueue<T> extends WorkQueue<T> {
   /**
    * @param capacity How many items it holds before `put` waits. Default: 1,024; `Infinity` for no bound.
-   * @throws {UsageError} when the capacity is no such number.
+   * @throws {UsageError} when the capacity is no such number, or the options are none.
    */
   constructor(capacity?: number, options?: QueueOptions) {
     super("LIFO queue", new Stack<T>(), capacity, options);

@@ -5,19 +5,23 @@ import { WorkQueue } from "./work-queue.ts";
 import type { QueueOptions } from "./work-queue.ts";
 
 /** Which item is first: by a number, or by comparing two. */
+export type PriorityOrder<T> =
+  | {
+      /** The smallest comes first. Called once, when the item enters the queue. */
+      readonly priority: (item: T) => number;
+      readonly compare?: never;
+    }
+  | {
+      /** Negative when `a` comes before `b`, as for sorting arrays. */
+      readonly compare: (a: T, b: T) => number;
+      readonly priority?: never;
+    };
+
 export type PriorityQueueOptions<T> = QueueOptions &
-  (
-    | {
-        /** The smallest comes first. Called once, when the item enters the queue. */
-        readonly priority: (item: T) => number;
-        readonly compare?: never;
-      }
-    | {
-        /** Negative when `a` comes before `b`, as for sorting arrays. */
-        readonly compare: (a: T, b: T) => number;
-        readonly priority?: never;
-      }
-  );
+  PriorityOrder<T> & {
+    /** How many items it holds before `put` waits. Default: 1,024; `Infinity` for no bound. */
+    readonly capacity?: number;
+  };
 
 /**
  * A queue that gives the item that comes first by its priority; among equals, the one that was put in first.
@@ -25,15 +29,17 @@ export type PriorityQueueOptions<T> = QueueOptions &
  * The priority counts among the items in the queue: those who wait for room are served in the order in which they came. When `priority` or
  * `compare` throws for an item, that is thrown by its `put`, and the queue stays as it was.
  * @example
- * const jobs = new PriorityQueue<Job>(100, { name: "jobs", priority: (job) => job.dueAt });
+ * const jobs = new PriorityQueue<Job>({ name: "jobs", capacity: 100, priority: (job) => job.dueAt });
  */
 export class PriorityQueue<T> extends WorkQueue<T> {
-  /**
-   * @param capacity How many items it holds before `put` waits. Default: 1,024; `Infinity` for no bound.
-   * @throws {UsageError} when the capacity is no such number, or not exactly one of `priority` and `compare` is given.
-   */
-  constructor(capacity: number | undefined, options: PriorityQueueOptions<T>) {
-    super("priority queue", new Ranking<T>(options), capacity, options);
+  /** @throws {UsageError} when the capacity is no such number, or not exactly one of `priority` and `compare` is given. */
+  constructor(options: PriorityQueueOptions<T>);
+  /** As with the other queues, the capacity may stand first. */
+  constructor(capacity: number, options: QueueOptions & PriorityOrder<T>);
+  constructor(first: number | PriorityQueueOptions<T>, second?: QueueOptions & PriorityOrder<T>) {
+    const options =
+      second === undefined ? (first as PriorityQueueOptions<T>) : { ...second, capacity: first as number };
+    super("priority queue", new Ranking<T>(options), options.capacity, options);
   }
 }
 
@@ -45,6 +51,9 @@ interface Ranked<T> {
 class Ranking<T> implements Store<T> {
   readonly #heap: PriorityHeap<Ranked<T>>;
   readonly #priority: ((item: T) => number) | undefined;
+  /** Were taken and came back: they come before everything in the heap. Last first. */
+  #returned: T[] = [];
+  #isAsking = false;
 
   constructor(options: PriorityQueueOptions<T> | undefined) {
     const { priority, compare } = options ?? {};
@@ -58,15 +67,39 @@ class Ranking<T> implements Store<T> {
   }
 
   get size(): number {
-    return this.#heap.size;
+    return this.#heap.size + this.#returned.length;
   }
 
   add(item: T): void {
-    this.#heap.push({ item, rank: this.#priority === undefined ? 0 : checkedRank(this.#priority(item)) });
+    this.#beginAsking();
+    try {
+      this.#heap.push({ item, rank: this.#priority === undefined ? 0 : checkedRank(this.#priority(item)) });
+    } finally {
+      this.#isAsking = false;
+    }
   }
 
   take(): T {
-    return this.#heap.shift()!.item;
+    this.#beginAsking();
+    try {
+      return this.#returned.length > 0 ? this.#returned.pop()! : this.#heap.shift()!.item;
+    } finally {
+      this.#isAsking = false;
+    }
+  }
+
+  takeBack(items: readonly T[]): void {
+    this.#returned.push(...items.toReversed());
+  }
+
+  /** The caller's code runs while the heap is half way: what it changed there would be overwritten. */
+  #beginAsking(): void {
+    if (this.#isAsking) {
+      throw new UsageError(
+        "`priority` or `compare` of a priority queue put into that queue or took from it; it must only look at the items that it is given",
+      );
+    }
+    this.#isAsking = true;
   }
 }
 

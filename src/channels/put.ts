@@ -8,6 +8,10 @@ import type { Started, Waiter, WaitQueue } from "../core/index.ts";
 export interface Sink<T> {
   /** Those who wait with a value. */
   readonly putters: WaitQueue<void, Put<T>>;
+  /** How many of them wait at this one: others may share the line. Kept by the waits. */
+  waiting: number;
+  /** Whether something outside the loop ends its waits. */
+  readonly external: boolean;
   /** `send to channel "jobs"`. */
   readonly putReason: string;
   /** Whether nothing can be put any more. */
@@ -36,17 +40,47 @@ export class Put<T> extends QueuedWait<void> {
     return this.sink.putReason;
   }
 
+  override get external(): boolean {
+    return this.sink.external;
+  }
+
   protected attempt(task: Waiter): Started<void> | null {
     const { sink } = this;
     if (sink.isRefusing) return task.fail(this, sink.refusal());
-    return sink.offer(this.value, task.task) ? task.complete(this, undefined) : null;
+    if (sink.offer(this.value, task.task)) return task.complete(this, undefined);
+    sink.waiting++;
+    return null;
+  }
+
+  override end(value: void): void {
+    this.sink.waiting--;
+    super.end(value);
+  }
+
+  override fail(error: unknown): void {
+    this.sink.waiting--;
+    super.fail(error);
+  }
+
+  protected override left(): void {
+    this.sink.waiting--;
   }
 }
 
 /** Fails those who wait; of a sink that shares its line with others, only its own. */
 export function refuseAll<T>(putters: WaitQueue<void, Put<T>>, only: Sink<T> | null): void {
-  // A copy, because ending one may take others out of the line: arms of the same select.
-  for (const put of [...putters]) {
-    if ((only === null || put.sink === only) && putters.remove(put)) put.fail(put.sink.refusal());
+  // First all of them are found, because ending one may take others out of the line: arms of the same select.
+  for (const put of only === null ? [...putters] : putsOf(only)) {
+    if (putters.remove(put)) put.fail(put.sink.refusal());
   }
+}
+
+/** Does not look at the whole line unless it has to: thousands of senders may close while thousands wait. */
+function putsOf<T>(sink: Sink<T>): readonly Put<T>[] {
+  const found: Put<T>[] = [];
+  if (sink.waiting === 0) return found;
+  for (const put of sink.putters) {
+    if (put.sink === sink && found.push(put) === sink.waiting) break;
+  }
+  return found;
 }

@@ -16,7 +16,7 @@ import type { QueueOptions } from "./work-queue.ts";
 export class Queue<T> extends WorkQueue<T> {
   /**
    * @param capacity How many items it holds before `put` waits. Default: 1,024; `Infinity` for no bound.
-   * @throws {UsageError} when the capacity is no such number.
+   * @throws {UsageError} when the capacity is no such number, or the options are none.
    */
   constructor(capacity?: number, options?: QueueOptions) {
     super("queue", new FifoStore<T>(), capacity, options);

@@ -21,6 +21,8 @@ import type { Source, Taken, Taker } from "./take.ts";
 export class Receiver<T> implements Source<T>, Sequence<T> {
   private readonly state: ChannelState<T>;
   private closed = false;
+  /** @internal */
+  waiting = 0;
 
   /** Made by `Channel` and `clone`. @internal */
   constructor(state: ChannelState<T>) {
@@ -100,6 +102,11 @@ export class Receiver<T> implements Source<T>, Sequence<T> {
   /** @internal */
   get takers(): WaitQueue<unknown, Taker<T>> {
     return this.state.takers;
+  }
+
+  /** @internal */
+  get external(): boolean {
+    return this.state.external;
   }
 
   /** @internal */

@@ -17,6 +17,8 @@ import type { Sink } from "./put.ts";
 export class Sender<T> implements Sink<T> {
   private readonly state: ChannelState<T>;
   private closed = false;
+  /** @internal */
+  waiting = 0;
 
   /** Made by `Channel` and `clone`. @internal */
   constructor(state: ChannelState<T>) {
@@ -78,6 +80,11 @@ export class Sender<T> implements Sink<T> {
   /** @internal */
   get putters(): WaitQueue<void, Put<T>> {
     return this.state.putters;
+  }
+
+  /** @internal */
+  get external(): boolean {
+    return this.state.external;
   }
 
   /** @internal */

@@ -12,7 +12,9 @@ import type { Source, Taken, Taker } from "./take.ts";
 
 /** The broadcast, as its subscriptions need it. */
 export interface Feed<T> {
+  readonly name: string;
   readonly label: string;
+  readonly external: boolean;
   readonly ring: BroadcastRing<T>;
   readonly isClosed: boolean;
   /** Whether one that is too slow is told. */
@@ -24,12 +26,14 @@ export interface Feed<T> {
 
 /** A snapshot. */
 export interface SubscriptionStatistics {
+  /** Of its broadcast. */
+  readonly name: string;
   /** Values that are there and not received yet. */
   readonly unread: number;
   /** Values that it has missed because it was too slow, ever. */
   readonly missed: number;
   /** Tasks that wait to receive. */
-  readonly waitingReceivers: number;
+  readonly waiting: number;
 }
 
 /**
@@ -42,6 +46,8 @@ export class Subscription<T> implements Source<T>, Sequence<T> {
   readonly takers: WaitQueue<unknown, Taker<T>> = new WaitQueue();
   /** The value that it receives next. @internal */
   position: number;
+  /** @internal */
+  waiting = 0;
   readonly #feed: Feed<T>;
   #missed = 0;
   #isClosed = false;
@@ -99,10 +105,16 @@ export class Subscription<T> implements Source<T>, Sequence<T> {
     const { ring } = this.#feed;
     const isBehind = this.position < ring.oldest;
     return Object.freeze({
+      name: this.#feed.name,
       unread: this.#isClosed ? 0 : ring.head - Math.max(this.position, ring.oldest),
       missed: this.#missed + (isBehind && !this.#isClosed ? ring.oldest - this.position : 0),
-      waitingReceivers: this.takers.size,
+      waiting: this.takers.size,
     });
+  }
+
+  /** @internal */
+  get external(): boolean {
+    return this.#feed.external;
   }
 
   /** @internal */

@@ -11,6 +11,10 @@ export const NOTHING: unique symbol = Symbol("nothing");
 export interface Source<T> {
   /** Those who wait for a value. */
   readonly takers: WaitQueue<unknown, Taker<T>>;
+  /** How many of them wait at this one: others may share the line. Kept by the waits. */
+  waiting: number;
+  /** Whether something outside the loop ends its waits. */
+  readonly external: boolean;
   /** `receive from channel "jobs"`. */
   readonly takeReason: string;
   /** Whether it was closed itself: then it gives nothing, whatever is there. */
@@ -46,11 +50,29 @@ export abstract class Taker<T, Result = unknown> extends QueuedWait<Result> {
     return this.source.takeReason;
   }
 
+  override get external(): boolean {
+    return this.source.external;
+  }
+
   /** Ends it with the value. */
   abstract deliver(value: T): void;
 
   /** Ends it because nothing will come. */
   abstract finish(): void;
+
+  override end(value: Result): void {
+    this.source.waiting--;
+    super.end(value);
+  }
+
+  override fail(error: unknown): void {
+    this.source.waiting--;
+    super.fail(error);
+  }
+
+  protected override left(): void {
+    this.source.waiting--;
+  }
 }
 
 /** Throws at the end. */
@@ -68,7 +90,10 @@ export class Take<T> extends Taker<T, T> {
     if (!source.isClosed) {
       const value = source.take(task.task);
       if (value !== NOTHING) return task.complete(this, value);
-      if (!source.hasEnded) return null;
+      if (!source.hasEnded) {
+        source.waiting++;
+        return null;
+      }
     }
     return task.fail(this, source.endError());
   }
@@ -89,7 +114,10 @@ export class TakeNext<T> extends Taker<T, IteratorResult<T, undefined>> {
     if (!source.isClosed) {
       const value = source.take(task.task);
       if (value !== NOTHING) return task.complete(this, { done: false, value });
-      if (!source.hasEnded) return null;
+      if (!source.hasEnded) {
+        source.waiting++;
+        return null;
+      }
     }
     return task.complete<IteratorResult<T, undefined>>(this, END);
   }
@@ -107,8 +135,18 @@ export function takeNow<T>(source: Source<T>): Taken<T> | undefined {
 
 /** Ends those who wait; of a source that shares its line with others, only its own. */
 export function finishAll<T>(takers: WaitQueue<unknown, Taker<T>>, only: Source<T> | null): void {
-  // A copy, because ending one may take others out of the line: arms of the same select.
-  for (const taker of [...takers]) {
-    if ((only === null || taker.source === only) && takers.remove(taker)) taker.finish();
+  // First all of them are found, because ending one may take others out of the line: arms of the same select.
+  for (const taker of only === null ? [...takers] : takersOf(only)) {
+    if (takers.remove(taker)) taker.finish();
   }
+}
+
+/** Does not look at the whole line unless it has to: thousands of observers may close while thousands wait. */
+function takersOf<T>(source: Source<T>): readonly Taker<T>[] {
+  const found: Taker<T>[] = [];
+  if (source.waiting === 0) return found;
+  for (const taker of source.takers) {
+    if (taker.source === source && found.push(taker) === source.waiting) break;
+  }
+  return found;
 }

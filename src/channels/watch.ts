@@ -9,15 +9,13 @@
  */
 import { QueuedWait, UsageError, WaitQueue } from "../core/index.ts";
 import type { Operation, Sequence, Started, Waiter } from "../core/index.ts";
-import { titleOf } from "./capacity.ts";
+import { checkOptions, titleOf } from "./capacity.ts";
+import type { FeedOptions } from "./capacity.ts";
 import { ChannelClosedError } from "./errors.ts";
 import { finishAll, NOTHING, Take, takeNow, TakeNext } from "./take.ts";
 import type { Source, Taken, Taker } from "./take.ts";
 
-export interface WatchOptions {
-  /** Shown to those who wait. Default: `"watch"`. */
-  readonly name?: string;
-}
+export interface WatchOptions extends FeedOptions {}
 
 export interface ObserveOptions {
   /** Whether the value of now counts as not seen yet, so that the first `changed` gives it at once. Default: `false`. */
@@ -31,8 +29,8 @@ export interface WatchStatistics {
   readonly changes: number;
   /** Tasks that wait for a change. */
   readonly waitingObservers: number;
-  /** Tasks that wait for a value that satisfies them. */
-  readonly waitingFor: number;
+  /** Tasks that wait, in `waitFor`, for a value that satisfies their condition. */
+  readonly waitingConditions: number;
   readonly isClosed: boolean;
 }
 
@@ -45,6 +43,8 @@ export interface WatchStatistics {
  */
 export class Watch<T> {
   readonly name: string;
+  /** @internal */
+  readonly external: boolean;
   readonly #label: string;
   readonly #takers: WaitQueue<unknown, Taker<T>> = new WaitQueue();
   readonly #conditions: WaitQueue<T, WaitFor<T>> = new WaitQueue();
@@ -53,8 +53,11 @@ export class Watch<T> {
   #isClosed = false;
   #isAsking = false;
 
+  /** @throws {UsageError} when the options are none. */
   constructor(initial: T, options: WatchOptions = {}) {
-    this.name = options.name ?? "watch";
+    const { name, external } = checkOptions("watch", options);
+    this.name = name;
+    this.external = external;
     this.#label = titleOf("watch", this.name);
     this.#value = initial;
   }
@@ -126,7 +129,7 @@ export class Watch<T> {
       name: this.name,
       changes: this.#version,
       waitingObservers: this.#takers.size,
-      waitingFor: this.#conditions.size,
+      waitingConditions: this.#conditions.size,
       isClosed: this.#isClosed,
     });
   }
@@ -184,6 +187,8 @@ export class Watch<T> {
 export class Observer<T> implements Source<T>, Sequence<T> {
   /** The version that was seen last. @internal */
   seen: number;
+  /** @internal */
+  waiting = 0;
   readonly #watch: Watch<T>;
   #isClosed = false;
 
@@ -238,6 +243,11 @@ export class Observer<T> implements Source<T>, Sequence<T> {
   }
 
   /** @internal */
+  get external(): boolean {
+    return this.#watch.external;
+  }
+
+  /** @internal */
   get takeReason(): string {
     return `a change of ${this.#watch.label}`;
   }
@@ -274,6 +284,10 @@ class WaitFor<T> extends QueuedWait<T> {
   get reason(): string {
     const { name } = this.condition;
     return `a value of ${this.#watch.label}${name === "" ? "" : ` that satisfies ${name}`}`;
+  }
+
+  override get external(): boolean {
+    return this.#watch.external;
   }
 
   protected attempt(task: Waiter): Started<T> | null {

@@ -9,7 +9,8 @@
  */
 import { describeValue, QueuedWait, UsageError, WaitQueue } from "../core/index.ts";
 import type { Operation, Sequence, Started, Waiter } from "../core/index.ts";
-import { checkCapacity, DEFAULT_CAPACITY, titleOf } from "./capacity.ts";
+import { checkCapacity, checkOptions, DEFAULT_CAPACITY, titleOf } from "./capacity.ts";
+import type { FeedOptions } from "./capacity.ts";
 import { QueueShutDownError } from "./errors.ts";
 import { Handover } from "./handover.ts";
 import type { Store } from "./handover.ts";
@@ -18,10 +19,7 @@ import type { Sink } from "./put.ts";
 import { finishAll, Take, takeNow, TakeNext } from "./take.ts";
 import type { NOTHING, Source, Taken, Taker } from "./take.ts";
 
-export interface QueueOptions {
-  /** Shown to those who wait. Default: the kind, such as `"queue"`. */
-  readonly name?: string;
-}
+export interface QueueOptions extends FeedOptions {}
 
 export interface ShutdownOptions {
   /** Whether what is still in the queue is thrown out. Default: `false`, it can be got. */
@@ -47,8 +45,12 @@ export interface QueueStatistics {
 
 export abstract class WorkQueue<T> implements Source<T>, Sink<T>, Sequence<T> {
   readonly name: string;
+  /** @internal */
+  readonly external: boolean;
   readonly #label: string;
   readonly #handover: Handover<T>;
+  /** Putters and getters; both lines are its own. @internal */
+  waiting = 0;
   readonly #joiners = new WaitQueue();
   #done = 0;
   #isShutDown = false;
@@ -60,7 +62,9 @@ export abstract class WorkQueue<T> implements Source<T>, Sink<T>, Sequence<T> {
     capacity: number = DEFAULT_CAPACITY,
     options: QueueOptions = {},
   ) {
-    this.name = options.name ?? kind;
+    const { name, external } = checkOptions(kind, options);
+    this.name = name;
+    this.external = external;
     this.#label = titleOf(kind, this.name);
     checkCapacity(this.#label, capacity, 1, true);
     this.#handover = new Handover(capacity, store);
@@ -145,7 +149,8 @@ export abstract class WorkQueue<T> implements Source<T>, Sink<T>, Sequence<T> {
 
   /**
    * Takes no more items: who puts fails; who gets receives what is left, then fails. Again changes nothing. `immediate` also throws
-   * out what is left, counts it as done, and returns it; otherwise the result is empty.
+   * out what is left, counts it as done, and returns it; otherwise the result is empty. When the `compare` of a priority queue throws,
+   * that is thrown: the queue is shut down, and everything is still in it.
    * @throws {UsageError} when `immediate` is no boolean.
    */
   shutdown(options: ShutdownOptions = {}): T[] {
@@ -240,11 +245,16 @@ export abstract class WorkQueue<T> implements Source<T>, Sink<T>, Sequence<T> {
   }
 }
 
+interface Joinable {
+  readonly unfinished: number;
+  readonly external: boolean;
+}
+
 class Join extends QueuedWait<void> {
-  readonly #queue: { readonly unfinished: number };
+  readonly #queue: Joinable;
   readonly #label: string;
 
-  constructor(queue: { readonly unfinished: number }, joiners: WaitQueue, label: string) {
+  constructor(queue: Joinable, joiners: WaitQueue, label: string) {
     super(joiners);
     this.#queue = queue;
     this.#label = label;
@@ -252,6 +262,10 @@ class Join extends QueuedWait<void> {
 
   get reason(): string {
     return `all items of ${this.#label} to be done`;
+  }
+
+  override get external(): boolean {
+    return this.#queue.external;
   }
 
   protected attempt(task: Waiter): Started<void> | null {

@@ -12,8 +12,8 @@
  *   lost     its scope has ended or was cancelled: every call is rejected with `CancelledError`. An end that is none would
  *            let the reader believe that it has seen everything.
  */
-import { closeSequence, Cancelled, CancelledError, describeValue, UsageError } from "../core/index.ts";
-import type { Coroutine, EventLoop, Scope, Sequence, Task } from "../core/index.ts";
+import { Cancelled, CancelledError, closeSequence, sequenceOf } from "../core/index.ts";
+import type { Coroutine, EventLoop, Scope, Sequence, SequenceSource, Task } from "../core/index.ts";
 import { ownerOf } from "./promise.ts";
 import { closeWith } from "./scope-closing.ts";
 
@@ -35,7 +35,7 @@ export interface SequenceIterator<T> extends AsyncIterableIterator<T, undefined,
 }
 
 /**
- * The sequence for promise code. Each `next()` asks it once, so nothing is taken that nobody asked for; calls that overlap are
+ * The sequence, or what stands for one, for promise code. Each `next()` asks it once, so nothing is taken that nobody asked for; calls that overlap are
  * answered in their order.
  *
  * Leaving the `for await` early cancels what is pending and closes the sequence. An error of the sequence rejects the call
@@ -46,11 +46,8 @@ export interface SequenceIterator<T> extends AsyncIterableIterator<T, undefined,
  * @example
  * for await (const job of toAsyncIterable(queue, { loop })) await legacy.handle(job);
  */
-export function toAsyncIterable<T>(sequence: Sequence<T>, options: AsyncIterableOptions = {}): SequenceIterator<T> {
-  if (typeof (sequence as Partial<Sequence<T>> | null | undefined)?.next !== "function") {
-    throw new UsageError(`toAsyncIterable() takes a sequence, got ${describeValue(sequence)}; sequenceOf() makes one`);
-  }
-  return new Asking(sequence, ownerOf("toAsyncIterable()", options.loop), options);
+export function toAsyncIterable<T>(source: SequenceSource<T>, options: AsyncIterableOptions = {}): SequenceIterator<T> {
+  return new Asking(sequenceOf(source), ownerOf("toAsyncIterable()", options.loop), options);
 }
 
 interface Call<T> {

@@ -2,7 +2,7 @@
  * Web streams, both ways, with backpressure: a chunk is taken from the source only when somebody wants it.
  */
 import { describeValue, QueuedWait, UsageError, until, WaitQueue } from "../core/index.ts";
-import type { Operation, Sequence, Started, Waiter } from "../core/index.ts";
+import type { Operation, Sequence, SequenceSource, Started, Waiter } from "../core/index.ts";
 import { toAsyncIterable } from "./async-iterable.ts";
 import type { AsyncIterableOptions } from "./async-iterable.ts";
 import { closeWithScope, nothing } from "./scope-closing.ts";
@@ -22,8 +22,8 @@ export interface ReadableStreamOptions extends AsyncIterableOptions {
  * @example
  * return new Response(toReadableStream(rows, { loop }));
  */
-export function toReadableStream<T>(sequence: Sequence<T>, options: ReadableStreamOptions = {}): ReadableStream<T> {
-  const iterator = toAsyncIterable(sequence, options);
+export function toReadableStream<T>(source: SequenceSource<T>, options: ReadableStreamOptions = {}): ReadableStream<T> {
+  const iterator = toAsyncIterable(source, options);
   return new ReadableStream<T>(
     {
       pull: async (controller) => {

@@ -11,10 +11,11 @@
 import { QueuedWait, UsageError, WaitQueue } from "../core/index.ts";
 import type { Operation, Started, Waiter } from "../core/index.ts";
 import { BrokenBarrierError } from "./errors.ts";
-import { checkCount, titleOf } from "./naming.ts";
+import { checkCount, nameIn, titleOf } from "./naming.ts";
 import type { NameOptions } from "./naming.ts";
 
 export interface BarrierStatistics {
+  readonly name: string;
   /** How many tasks make a round. */
   readonly parties: number;
   /** How many of this round have come. */
@@ -41,7 +42,7 @@ export class Barrier {
 
   /** @throws {UsageError} when `parties` is not a whole number of at least 1. */
   constructor(parties: number, options: NameOptions = {}) {
-    this.name = options.name ?? "barrier";
+    this.name = nameIn("barrier", options);
     checkCount(`the parties of ${titleOf("barrier", this.name)}`, parties, 1);
     this.parties = parties;
   }
@@ -82,8 +83,8 @@ export class Barrier {
   }
 
   statistics(): BarrierStatistics {
-    const { parties, waiting } = this;
-    return Object.freeze({ parties, waiting, rounds: this.#rounds, isBroken: this.#isBroken });
+    const { name, parties, waiting } = this;
+    return Object.freeze({ name, parties, waiting, rounds: this.#rounds, isBroken: this.#isBroken });
   }
 
   /** @internal */

@@ -13,14 +13,20 @@
  * then: nobody goes on without having been notified (asyncio since 3.13 wakes another one for every cancelled waiter).
  * Source: trio's Condition (moving from line to line).
  */
-import { Cancelled, sharedWait, WaitQueue } from "../core/index.ts";
+import { Cancelled, describeValue, sharedWait, UsageError, WaitQueue } from "../core/index.ts";
 import type { Coroutine, Operation, Started, Waiter } from "../core/index.ts";
 import { Lock, LockAcquire } from "./lock.ts";
-import { checkCount, titleOf } from "./naming.ts";
+import { checkCount, nameIn, titleOf } from "./naming.ts";
 import type { NameOptions } from "./naming.ts";
 import type { Permit } from "./permit.ts";
 
+export interface ConditionOptions extends NameOptions {
+  /** What one has to hold to wait and to notify. Several conditions may share one. Default: a lock of its own, of the same name. */
+  readonly lock?: Lock;
+}
+
 export interface ConditionStatistics {
+  readonly name: string;
   /** How many tasks wait to be notified. */
   readonly waiting: number;
   /** How many tasks, notified or not, wait for the lock. */
@@ -46,9 +52,17 @@ export class Condition {
   readonly lock: Lock;
   readonly #line: WaitQueue<Permit, ConditionWait> = new WaitQueue();
 
-  /** @param lock Several conditions may share one. Default: a lock of its own, of the same name. */
-  constructor(lock?: Lock, options: NameOptions = {}) {
-    this.name = options.name ?? "condition";
+  /**
+   * @param options A lock stands for `{ lock }`.
+   * @throws {UsageError} when the options are none, or `lock` is no `Lock`.
+   */
+  constructor(options: ConditionOptions | Lock = {}) {
+    const given: ConditionOptions = options instanceof Lock ? { lock: options } : options;
+    this.name = nameIn("condition", given);
+    const { lock } = given;
+    if (lock !== undefined && !(lock instanceof Lock)) {
+      throw new UsageError(`the lock of a condition must be a Lock, got ${describeValue(lock)}`);
+    }
     this.lock = lock ?? new Lock({ name: this.name });
   }
 
@@ -101,7 +115,7 @@ export class Condition {
   }
 
   statistics(): ConditionStatistics {
-    return Object.freeze({ waiting: this.#line.size, waitingForLock: this.lock.line.size });
+    return Object.freeze({ name: this.name, waiting: this.#line.size, waitingForLock: this.lock.line.size });
   }
 
   /** Moves the first one to the line of the lock, which somebody holds. `false` when nobody waits. @internal */

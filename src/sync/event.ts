@@ -3,10 +3,11 @@
  */
 import { QueuedWait, WaitQueue } from "../core/index.ts";
 import type { Operation, Started, Waiter } from "../core/index.ts";
-import { titleOf } from "./naming.ts";
-import type { NameOptions } from "./naming.ts";
+import { isExternal, nameIn, titleOf } from "./naming.ts";
+import type { SignalOptions } from "./naming.ts";
 
 export interface EventStatistics {
+  readonly name: string;
   readonly isSet: boolean;
   /** How many tasks wait for it. */
   readonly waiting: number;
@@ -20,11 +21,15 @@ export interface EventStatistics {
  */
 export class Event {
   readonly name: string;
+  /** Whether something outside the loop will set it. */
+  readonly external: boolean;
   readonly #line: WaitQueue<void, EventWait> = new WaitQueue();
   #isSet = false;
 
-  constructor(options: NameOptions = {}) {
-    this.name = options.name ?? "event";
+  /** @throws {UsageError} when the options are none. */
+  constructor(options: SignalOptions = {}) {
+    this.name = nameIn("event", options);
+    this.external = isExternal("event", options);
   }
 
   get isSet(): boolean {
@@ -53,7 +58,7 @@ export class Event {
   }
 
   statistics(): EventStatistics {
-    return Object.freeze({ isSet: this.#isSet, waiting: this.#line.size });
+    return Object.freeze({ name: this.name, isSet: this.#isSet, waiting: this.#line.size });
   }
 }
 
@@ -67,6 +72,10 @@ class EventWait extends QueuedWait<void> {
 
   get reason(): string {
     return titleOf("event", this.event.name);
+  }
+
+  override get external(): boolean {
+    return this.event.external;
   }
 
   protected attempt(task: Waiter): Started<void> | null {

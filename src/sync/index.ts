@@ -1,7 +1,7 @@
 export { Barrier } from "./barrier.ts";
 export type { BarrierStatistics } from "./barrier.ts";
 export { Condition } from "./condition.ts";
-export type { ConditionStatistics } from "./condition.ts";
+export type { ConditionOptions, ConditionStatistics } from "./condition.ts";
 export { BrokenBarrierError, BrokenLockError } from "./errors.ts";
 export { Event } from "./event.ts";
 export type { EventStatistics } from "./event.ts";
@@ -11,7 +11,7 @@ export { Limiter } from "./limiter.ts";
 export type { LimiterStatistics } from "./limiter.ts";
 export { Lock } from "./lock.ts";
 export type { LockStatistics } from "./lock.ts";
-export type { NameOptions } from "./naming.ts";
+export type { NameOptions, SignalOptions } from "./naming.ts";
 export type { Permit } from "./permit.ts";
 export { RwLock } from "./rw-lock.ts";
 export type { RwLockStatistics, WritePermit } from "./rw-lock.ts";

@@ -3,10 +3,11 @@
  */
 import { QueuedWait, UsageError, WaitQueue } from "../core/index.ts";
 import type { Operation, Started, Waiter } from "../core/index.ts";
-import { checkCount, titleOf } from "./naming.ts";
-import type { NameOptions } from "./naming.ts";
+import { checkCount, isExternal, nameIn, titleOf } from "./naming.ts";
+import type { SignalOptions } from "./naming.ts";
 
 export interface LatchStatistics {
+  readonly name: string;
   /** How many things are still to happen; 0 when it is open. */
   readonly count: number;
   /** How many tasks wait for it. */
@@ -21,6 +22,8 @@ export interface LatchStatistics {
  */
 export class Latch {
   readonly name: string;
+  /** Whether something outside the loop will count it down. */
+  readonly external: boolean;
   readonly #line: WaitQueue<void, LatchWait> = new WaitQueue();
   #count: number;
 
@@ -28,8 +31,9 @@ export class Latch {
    * @param count How many things have to happen; with 0 it is open from the start.
    * @throws {UsageError} when `count` is not a whole number of at least 0.
    */
-  constructor(count: number, options: NameOptions = {}) {
-    this.name = options.name ?? "latch";
+  constructor(count: number, options: SignalOptions = {}) {
+    this.name = nameIn("latch", options);
+    this.external = isExternal("latch", options);
     checkCount(`the count of ${titleOf("latch", this.name)}`, count, 0);
     this.#count = count;
   }
@@ -71,7 +75,7 @@ export class Latch {
   }
 
   statistics(): LatchStatistics {
-    return Object.freeze({ count: this.#count, waiting: this.#line.size });
+    return Object.freeze({ name: this.name, count: this.#count, waiting: this.#line.size });
   }
 }
 
@@ -85,6 +89,10 @@ class LatchWait extends QueuedWait<void> {
 
   get reason(): string {
     return `${titleOf("latch", this.latch.name)} (${this.latch.count} to go)`;
+  }
+
+  override get external(): boolean {
+    return this.latch.external;
   }
 
   protected attempt(task: Waiter): Started<void> | null {

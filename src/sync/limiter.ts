@@ -11,12 +11,13 @@
  */
 import { currentTask, describeValue, QueuedWait, Task, UsageError, WaitQueue } from "../core/index.ts";
 import type { Body, Coroutine, Operation, Started, Waiter } from "../core/index.ts";
-import { checkLimit, titleOf } from "./naming.ts";
+import { checkLimit, nameIn, titleOf } from "./naming.ts";
 import type { NameOptions } from "./naming.ts";
 import { holding } from "./permit.ts";
 import type { Permit } from "./permit.ts";
 
 export interface LimiterStatistics {
+  readonly name: string;
   readonly total: number;
   /** How many tokens are lent; more than `total` after that was lowered. */
   readonly borrowed: number;
@@ -45,7 +46,7 @@ export class Limiter {
    * @throws {UsageError} when `total` is not whole or negative.
    */
   constructor(total: number, options: NameOptions = {}) {
-    this.name = options.name ?? "limiter";
+    this.name = nameIn("limiter", options);
     checkLimit(`the total of ${this.title}`, total, 0);
     this.#total = total;
   }
@@ -142,6 +143,7 @@ export class Limiter {
     const borrowers: string[] = [];
     for (const [borrower, permit] of this.#borrowers) if (permit !== null) borrowers.push(nameOf(borrower));
     return Object.freeze({
+      name: this.name,
       total: this.#total,
       borrowed: this.#borrowed,
       borrowers: Object.freeze(borrowers),

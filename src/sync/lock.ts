@@ -16,12 +16,13 @@
 import { currentTask, QueuedWait, running, taskOf, UsageError, WaitQueue } from "../core/index.ts";
 import type { Body, Coroutine, Operation, Started, Task, Waiter, Watcher } from "../core/index.ts";
 import { BrokenLockError } from "./errors.ts";
-import { titleOf } from "./naming.ts";
+import { nameIn, titleOf } from "./naming.ts";
 import type { NameOptions } from "./naming.ts";
 import { holding } from "./permit.ts";
 import type { Permit } from "./permit.ts";
 
 export interface LockStatistics {
+  readonly name: string;
   /** Whether it is held, or broken. */
   readonly isLocked: boolean;
   /** Whether the owner ended while it held it. */
@@ -49,7 +50,7 @@ export class Lock {
   held: LockPermit | null = null;
 
   constructor(options: NameOptions = {}) {
-    this.name = options.name ?? "lock";
+    this.name = nameIn("lock", options);
   }
 
   /** Whether it cannot be acquired now: it is held, or broken. */
@@ -123,8 +124,8 @@ export class Lock {
   }
 
   statistics(): LockStatistics {
-    const { isLocked, isBroken, owner, line } = this;
-    return Object.freeze({ isLocked, isBroken, owner: owner === null ? null : owner.name, waiting: line.size });
+    const { name, isLocked, isBroken, owner, line } = this;
+    return Object.freeze({ name, isLocked, isBroken, owner: owner === null ? null : owner.name, waiting: line.size });
   }
 
   /** `lock "stock" (held by "writer")`. @internal */

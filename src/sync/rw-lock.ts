@@ -20,7 +20,7 @@
 import { currentTask, QueuedWait, taskOf, UsageError, WaitQueue } from "../core/index.ts";
 import type { Body, Coroutine, Operation, Started, Task, Waiter, Watcher } from "../core/index.ts";
 import { BrokenLockError } from "./errors.ts";
-import { titleOf } from "./naming.ts";
+import { nameIn, titleOf } from "./naming.ts";
 import type { NameOptions } from "./naming.ts";
 import { holding } from "./permit.ts";
 import type { Permit } from "./permit.ts";
@@ -35,6 +35,7 @@ export interface WritePermit extends Permit {
 }
 
 export interface RwLockStatistics {
+  readonly name: string;
   /** How many tasks read. */
   readonly readers: number;
   /** Name of the task that writes, or that broke it while it wrote. */
@@ -59,7 +60,7 @@ export class RwLock {
   private writer: RwPermit | null = null;
 
   constructor(options: NameOptions = {}) {
-    this.name = options.name ?? "rw-lock";
+    this.name = nameIn("rw-lock", options);
   }
 
   /** How many tasks read. */
@@ -143,6 +144,7 @@ export class RwLock {
   statistics(): RwLockStatistics {
     const waitingWriters = [...this.line].filter((wait) => wait.isWrite).length;
     return Object.freeze({
+      name: this.name,
       readers: this.readers,
       writer: this.writer === null ? null : this.writer.task.name,
       waitingReaders: this.line.size - waitingWriters,

@@ -9,7 +9,7 @@
  */
 import { QueuedWait, UsageError, WaitQueue } from "../core/index.ts";
 import type { Body, Coroutine, Operation, Started, Waiter } from "../core/index.ts";
-import { checkCount, checkLimit, titleOf } from "./naming.ts";
+import { checkCount, checkLimit, nameIn, titleOf } from "./naming.ts";
 import type { NameOptions } from "./naming.ts";
 import { holding } from "./permit.ts";
 import type { Permit } from "./permit.ts";
@@ -20,6 +20,7 @@ export interface SemaphoreOptions extends NameOptions {
 }
 
 export interface SemaphoreStatistics {
+  readonly name: string;
   /** How many permits are free. */
   readonly available: number;
   /** How many there may be at most. */
@@ -45,7 +46,7 @@ export class Semaphore {
    * @throws {UsageError} when a number is not whole or negative, or `max` is smaller than `permits`.
    */
   constructor(permits: number, options: SemaphoreOptions = {}) {
-    this.name = options.name ?? "semaphore";
+    this.name = nameIn("semaphore", options);
     checkCount(`the permits of ${this.title}`, permits, 0);
     this.max = options.max ?? permits;
     if (this.max === 0) {
@@ -109,7 +110,7 @@ export class Semaphore {
   }
 
   statistics(): SemaphoreStatistics {
-    return Object.freeze({ available: this.free, max: this.max, waiting: this.line.size });
+    return Object.freeze({ name: this.name, available: this.free, max: this.max, waiting: this.line.size });
   }
 
   /** @internal */

@@ -58,7 +58,7 @@ describe("a broadcast", () => {
       const broadcast = new Broadcast<number>(2, { name: "prices" });
       const slow = broadcast.subscribe();
       for (let i = 1; i <= 5; i++) yield* broadcast.publish(i);
-      expect(slow.statistics()).toEqual({ unread: 2, missed: 3, waitingReceivers: 0 });
+      expect(slow.statistics()).toEqual({ name: "prices", unread: 2, missed: 3, waiting: 0 });
       let error: unknown;
       try {
         yield* slow.next();
@@ -71,7 +71,7 @@ describe("a broadcast", () => {
         'a subscription of broadcast "prices" has missed 3 value(s): it was more than 2 behind',
       );
       expect([yield* slow.receive(), slow.tryReceive(), slow.tryReceive()]).toEqual([4, { value: 5 }, undefined]);
-      expect(slow.statistics()).toEqual({ unread: 0, missed: 3, waitingReceivers: 0 });
+      expect(slow.statistics()).toEqual({ name: "prices", unread: 0, missed: 3, waiting: 0 });
       for (let i = 6; i <= 8; i++) yield* broadcast.publish(i);
       expect(thrownBy(() => slow.tryReceive())).toMatchObject({ missed: 1 });
     });
@@ -202,7 +202,7 @@ describe("closing", () => {
       subscription.close();
       expect(yield* next).toEqual({ done: true, value: undefined });
       yield* broadcast.publish(1);
-      expect(subscription.statistics()).toEqual({ unread: 0, missed: 0, waitingReceivers: 0 });
+      expect(subscription.statistics()).toEqual({ name: "prices", unread: 0, missed: 0, waiting: 0 });
       expect(() => subscription.tryReceive()).toThrow("this subscription was closed");
       expect([subscription.isClosed, broadcast.statistics().subscriptions]).toEqual([true, 0]);
     });

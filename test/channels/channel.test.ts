@@ -1,13 +1,15 @@
 import { run, sleep, spawn, UsageError, use } from "fibril";
 import type { Coroutine, Task } from "fibril";
 import { cancelSweep, simulateSync } from "fibril/testing";
-import { describe, expect, test } from "vitest";
+import { WaitQueue } from "fibril/lowlevel";
+import { describe, expect, test, vi } from "vitest";
 import { Channel, ChannelClosedError, Receiver, Sender } from "../../src/channels/index.ts";
 import { select } from "../../src/channels/select.ts";
 import { failureOf, simulated, thrownBy } from "../core/simulated.ts";
 
 /** Everything that comes out, until the end. */
-function* rest<T>(receiver: Receiver<T> | Channel<T>): Coroutine<T[]> {
+function* rest<T>(of: Receiver<T> | Channel<T>): Coroutine<T[]> {
+  const receiver = of instanceof Channel ? of.receiver : of;
   const values: T[] = [];
   for (;;) {
     const { done, value } = yield* receiver.next();
@@ -46,7 +48,7 @@ describe("handing over", () => {
         for (const value of values) {
           const sending = spawn(() => channel.send(value));
           if (capacity === 1) yield* sending;
-          expect((yield* channel.next()).value).toBe(value);
+          expect((yield* channel.receiver.next()).value).toBe(value);
           if (capacity === 1) {
             expect(channel.trySend(value)).toBe(true);
             expect(channel.tryReceive()).toEqual({ value });
@@ -219,7 +221,7 @@ describe("closing", () => {
   test("those who wait to receive are told of the end", () => {
     simulated(function* () {
       const channel = new Channel<number>(0, { name: "jobs" });
-      const next = spawn(() => channel.next());
+      const next = spawn(() => channel.receiver.next());
       const receive = spawn(function* () {
         try {
           return yield* channel.receive();
@@ -392,6 +394,50 @@ describe("closing", () => {
   });
 });
 
+describe("closing one of many ends", () => {
+  test("does not look at those who wait at other ends", () => {
+    simulated(function* () {
+      const channel = new Channel<number>();
+      const clones = Array.from({ length: 50 }, () => channel.sender.clone());
+      const idle = Array.from({ length: 50 }, () => channel.sender.clone());
+      const tasks = clones.map((sender) =>
+        spawn(function* () {
+          using mine = sender;
+          yield* mine.send(1);
+        }),
+      );
+      yield* sleep(1);
+      const walk = vi.spyOn(WaitQueue.prototype, Symbol.iterator);
+      for (const sender of idle) sender.close();
+      for (const _ of tasks) yield* channel.receive();
+      for (const task of tasks) yield* task;
+      const walks = walk.mock.calls.length;
+      walk.mockRestore();
+      expect(walks).toBe(0);
+      expect(channel.statistics()).toMatchObject({ openSenders: 1, waitingSenders: 0 });
+    });
+  });
+
+  test("ends exactly its own waits, also after some were cancelled, served or lost a select", () => {
+    simulated(function* () {
+      const channel = new Channel<number>();
+      const [mine, other] = [channel.receiver.clone(), channel.receiver.clone()];
+      const tasks = [mine, other, mine, other, mine].map((end) => spawn(() => end.next()));
+      const chosen = spawn(() => select([mine.receive(), other.receive(), sleep(1)]));
+      yield* sleep(2);
+      expect((yield* chosen).key).toBe(2);
+      yield* tasks[2]!.cancel();
+      yield* channel.send(1);
+      mine.close();
+      yield* sleep(1);
+      expect(tasks.map((task) => task.isSettled)).toEqual([true, false, true, false, true]);
+      expect((yield* tasks[4]!).done).toBe(true);
+      other.close();
+      expect([(yield* tasks[1]!).done, (yield* tasks[3]!).done]).toEqual([true, true]);
+    });
+  });
+});
+
 describe("a select on one channel", () => {
   test("its send and its receive do not meet each other, in either order", () => {
     simulated(function* () {
@@ -444,7 +490,7 @@ describe("misuse and looking in", () => {
       const jobs = new Channel<number>(0, { name: "jobs" });
       const unnamed = new Channel<number>();
       const sending = spawn(() => jobs.send(1));
-      const receiving = spawn(() => unnamed.next());
+      const receiving = spawn(() => unnamed.receiver.next());
       yield* sleep(1);
       expect([sending.waitingFor, receiving.waitingFor]).toEqual(['send to channel "jobs"', "receive from channel"]);
       expect([jobs.name, unnamed.name, jobs.capacity]).toEqual(["jobs", "channel", 0]);

@@ -209,7 +209,7 @@ describe("order", () => {
   test("a priority queue gives the smallest, and equals in the order in which they came", () => {
     const items = ["c3", "a1", "b2", "d1", "e3", "f2", "g-Infinity", "hInfinity", "i-Infinity", "jInfinity"];
     const byNumber = new PriorityQueue<string>(10, { priority: (item) => Number(item.slice(1)) });
-    const byComparison = new PriorityQueue<string>(undefined, {
+    const byComparison = new PriorityQueue<string>({
       compare: (a, b) => Number(a.slice(1)) - Number(b.slice(1)) || 0,
     });
     for (const queue of [byNumber, byComparison]) {
@@ -273,6 +273,103 @@ describe("order", () => {
     });
     expect(error).toMatchObject({ message: "cannot compare 2" });
   });
+
+  test("compare and priority cannot change the queue that asks them: nothing that was put is lost", () => {
+    simulated(function* () {
+      const refused: unknown[] = [];
+      let meddle: () => unknown = () => {};
+      const meddling = (): void => void refused.push(thrownBy(meddle));
+      const compared: PriorityQueue<number> = new PriorityQueue(9, {
+        compare(a, b) {
+          meddling();
+          return a - b;
+        },
+      });
+      const ranked: PriorityQueue<number> = new PriorityQueue(9, {
+        priority(item) {
+          meddling();
+          return item;
+        },
+      });
+      meddle = () => compared.tryPut(99);
+      for (const item of [3, 1, 2]) expect(compared.tryPut(item)).toBe(true);
+      meddle = () => compared.tryGet();
+      expect([compared.tryGet()?.value, compared.size, compared.unfinished]).toEqual([1, 2, 3]);
+      meddle = () => ranked.tryPut(99);
+      yield* ranked.put(1);
+      expect([ranked.size, ranked.unfinished]).toEqual([1, 1]);
+      expect(refused.length).toBeGreaterThan(3);
+      for (const error of refused) expect(error).toBeInstanceOf(UsageError);
+      meddle = () => {
+        throw new Error(`${compared.size} items`); // looking is fine
+      };
+      expect(compared.shutdown({ immediate: true })).toEqual([2, 3]);
+    });
+  });
+});
+
+describe("an immediate shutdown whose comparison throws", () => {
+  test("loses nothing, and another one gives everything, in order", () => {
+    simulated(function* () {
+      for (let bad = 1; bad < 12; bad++) {
+        let comparisons = -Infinity;
+        const queue = new PriorityQueue<number>({
+          compare: (a, b) => {
+            if (++comparisons === bad) throw new Error("compare");
+            return a - b;
+          },
+        });
+        for (const item of [5, 3, 1, 4, 2, 6]) queue.tryPut(item);
+        const joining = spawn(() => queue.join());
+        yield* sleep(1);
+        comparisons = 0;
+        const error = thrownBy(() => {
+          throw queue.shutdown({ immediate: true }); // an array when it does not throw
+        });
+        if (comparisons < bad) {
+          expect([error, bad]).toEqual([[1, 2, 3, 4, 5, 6], bad]);
+          yield* joining;
+          continue;
+        }
+        expect(String(error)).toBe("Error: compare");
+        expect([queue.size, queue.unfinished, queue.isShutDown, joining.isSettled]).toEqual([6, 6, true, false]);
+        if (bad % 2 === 0) {
+          expect(queue.tryGet()).toEqual({ value: 1 });
+          queue.taskDone();
+        }
+        expect(queue.shutdown({ immediate: true })).toEqual([1, 2, 3, 4, 5, 6].slice(bad % 2 === 0 ? 1 : 0));
+        yield* joining;
+        expect([queue.size, queue.unfinished, queue.shutdown({ immediate: true })]).toEqual([0, 0, []]);
+      }
+    });
+  });
+
+  test("twice loses nothing either", () => {
+    let isBroken = false;
+    const queue = new PriorityQueue<number>(9, {
+      compare: (a, b) => {
+        if (isBroken && a === 6) throw new Error("compare");
+        return a - b;
+      },
+    });
+    for (const item of [1, 2, 3, 4, 5, 6, 7]) queue.tryPut(item);
+    isBroken = true;
+    for (let i = 0; i < 3; i++) expect(() => queue.shutdown({ immediate: true })).toThrow("compare");
+    expect([queue.size, queue.tryGet()]).toEqual([7, { value: 1 }]);
+    isBroken = false;
+    expect(queue.shutdown({ immediate: true })).toEqual([2, 3, 4, 5, 6, 7]);
+  });
+});
+
+test("a priority queue takes its capacity among the options, or first as the others", () => {
+  const priority = (item: number): number => item;
+  expect(new PriorityQueue({ capacity: 3, priority, name: "jobs" }).statistics()).toMatchObject({
+    name: "jobs",
+    capacity: 3,
+  });
+  expect(new PriorityQueue(3, { priority, name: "jobs" }).statistics()).toMatchObject({ name: "jobs", capacity: 3 });
+  expect(new PriorityQueue({ priority }).statistics()).toMatchObject({ name: "priority queue", capacity: 1_024 });
+  expect(() => new PriorityQueue({ capacity: 0, priority })).toThrow(UsageError);
 });
 
 describe("misuse and looking in", () => {

@@ -2,10 +2,12 @@ import { EventLoop, Future, run, sleep, spawn, until, yieldNow } from "fibril";
 import type { Coroutine, Operation, Task } from "fibril";
 import { Wait, WaitQueue } from "fibril/lowlevel";
 import type { Started, Waiter } from "fibril/lowlevel";
-import { cancelSweep } from "fibril/testing";
+import { cancelSweep, simulateSync } from "fibril/testing";
 import { describe, expect, test } from "vitest";
+import { Channel } from "../../src/channels/index.ts";
 import { select, trySelect } from "../../src/channels/select.ts";
-import { failureOf, now, simulated } from "../core/simulated.ts";
+import { Barrier, Event, Semaphore } from "../../src/sync/index.ts";
+import { failureOf, now, simulated, thrownBy } from "../core/simulated.ts";
 
 /** Counts what starts and what is withdrawn. */
 class Watched extends Wait<string> {
@@ -193,7 +195,7 @@ describe("select", () => {
     const result = simulated(function* () {
       const [one, two] = [spawn(answer, "one", 1), spawn(answer, "two", 1)];
       yield* sleep(2);
-      return [yield* select({ never: sleep(Infinity), two, one }), yield* trySelect([one, two])];
+      return [yield* select({ never: sleep(Infinity), two, one }), trySelect([one, two])];
     });
     expect(result).toEqual([
       { key: "two", value: "two" },
@@ -320,16 +322,114 @@ describe("trySelect", () => {
   test("takes what can happen at once, else nothing happens", () => {
     const { value, log } = watched(function* () {
       const ready = new Future<number>();
-      const nothing = yield* trySelect({ waits: new Watched("waits"), ready });
+      const nothing = trySelect({ waits: new Watched("waits"), ready });
       ready.resolve(7);
-      return [nothing, yield* trySelect({ waits: new Watched("again"), ready }), now()];
+      return [nothing, trySelect({ waits: new Watched("again"), ready }), now()];
     });
     expect(value).toEqual([undefined, { key: "ready", value: 7 }, 0]);
     expect(log).toEqual(["start waits", "withdraw waits", "start again", "withdraw again"]);
   });
 
+  test("takes what an operand ends with in the very call that began it, an error too", () => {
+    class AtOnce extends Wait<string> {
+      readonly #error: Error | null;
+      readonly reason = "what comes at once";
+
+      constructor(error: Error | null) {
+        super();
+        this.#error = error;
+      }
+
+      protected start(task: Waiter): Started<string> {
+        const parked = task.park(this);
+        if (this.#error === null) task.wake(this, "now");
+        else task.wakeError(this, this.#error);
+        return parked;
+      }
+
+      withdraw(): boolean {
+        return true;
+      }
+    }
+    const result = simulated(function* () {
+      yield* sleep(1);
+      return [trySelect([new AtOnce(null)]), thrownBy(() => trySelect([new AtOnce(new RangeError("no"))]))];
+    });
+    expect(result).toEqual([{ key: 0, value: "now" }, new RangeError("no")]);
+  });
+
+  test("is for coroutines: outside it is a usage error, and nothing has begun", () => {
+    Watched.log = [];
+    expect(thrownBy(() => trySelect([new Watched("early")]))).toMatchObject({ code: "OUTSIDE_TASK" });
+    expect(Watched.log).toEqual([]);
+  });
+
+  test("throws at once what an operand throws, and leaves nothing behind", () => {
+    const { value, log } = watched(function* () {
+      const failed = new Future<number>();
+      failed.reject(new RangeError("no"));
+      const closed = new Channel<number>(0, { name: "jobs" });
+      closed.close();
+      const thrown = [
+        thrownBy(() => trySelect({ waits: new Watched("waits"), failed, other: new Watched("other") })),
+        thrownBy(() => trySelect([closed.receive()])),
+      ];
+      return [thrown.map(String), EventLoop.current().statistics().outside];
+    });
+    expect(value).toEqual([["RangeError: no", expect.stringContaining("ChannelClosedError")], 0]);
+    expect(log).toEqual(["start waits", "withdraw waits"]);
+  });
+
+  test("begins one operand after the other, and none behind the one that happens", () => {
+    const { value, log } = watched(function* () {
+      const full = new Channel<string>(1);
+      full.trySend("a");
+      const chosen = trySelect([full.send("b"), full.receive(), full.receive(), new Watched("behind")]);
+      return [chosen, full.statistics().buffered, full.statistics().waitingSenders];
+    });
+    expect(value).toEqual([{ key: 1, value: "a" }, 0, 0]);
+    expect(log).toEqual([]);
+  });
+
+  test("takes from a nested select, whose other arms are withdrawn", () => {
+    simulated(function* () {
+      const [jobs, permits] = [new Channel<number>(1), new Semaphore(1)];
+      const try1 = (): unknown => trySelect({ inner: select({ job: jobs.receive(), large: jobs.receive() }) });
+      expect(try1()).toBeUndefined();
+      yield* jobs.send(1);
+      expect(try1()).toEqual({ key: "inner", value: { key: "job", value: 1 } });
+      expect(trySelect([select([jobs.receive(), permits.acquire()])])?.value.key).toBe(1);
+      expect([jobs.statistics().waitingReceivers, permits.statistics().waiting]).toEqual([0, 0]);
+    });
+  });
+
+  test("an operand that cannot be withdrawn is refused, and its end disturbs nobody", () => {
+    const { log } = watched(function* () {
+      const stubborn = new Watched("stubborn", false);
+      expect(String(thrownBy(() => trySelect([stubborn, sleep(1)])))).toContain(
+        'operand "0" of trySelect (stubborn) has begun and cannot be withdrawn; use select',
+      );
+      stubborn.end();
+      yield* sleep(1);
+      yield* sleep(1);
+    });
+    expect(log).toEqual(["start stubborn", "withdraw stubborn"]);
+  });
+
+  test("fair begins at a random operand", () => {
+    const keys = new Set<number>();
+    simulated(function* () {
+      for (let i = 0; i < 40; i++) {
+        const jobs = new Channel<number>(1);
+        jobs.trySend(i);
+        keys.add(trySelect([jobs.receive(), jobs.receive(), jobs.receive()], { fair: true })!.key);
+      }
+    });
+    expect(keys).toEqual(new Set([0, 1, 2]));
+  });
+
   test("refuses coroutines", () => {
-    expect(() => trySelect([sleep(1), () => answer("a", 1)])).toThrow(/operand "1" is a coroutine/);
+    expect(() => trySelect([sleep(1), (() => answer("a", 1)) as never])).toThrow(/operand "1" is a coroutine/);
   });
 });
 
@@ -391,6 +491,195 @@ describe("cancelling a select", () => {
     expect(aborted).toMatchObject({ name: "CancelledError" });
   });
 });
+
+describe("when the withdrawal of an arm serves another arm", () => {
+  /** A large request stands before a small one; it is an arm of a select that also waits for `meeting`. */
+  function* crowded(meeting: Operation<unknown>): Coroutine<{ permits: Semaphore; other: Task<{ key: string }> }> {
+    const permits = new Semaphore(2, { max: 3 });
+    const other = spawn(() => select({ large: permits.acquire(3), meeting }));
+    yield* sleep(1);
+    return { permits, other };
+  }
+
+  test("a select that begins takes one thing: a value that is sent to it is not lost to a permit", () => {
+    simulated(function* () {
+      const channel = new Channel<string>();
+      const { permits, other } = yield* crowded(channel.send("v"));
+      const chosen = yield* select({ permit: permits.acquire(1), value: channel.receive() });
+      expect(chosen).toEqual({ key: "value", value: "v" });
+      expect((yield* other).key).toBe("meeting");
+      expect(permits.statistics()).toEqual({ name: "semaphore", available: 2, max: 3, waiting: 0 });
+    });
+  });
+
+  test("a select that begins sends, receives from a full buffer and meets in the same way", () => {
+    simulated(function* () {
+      const channel = new Channel<string>();
+      let { permits, other } = yield* crowded(channel.receive());
+      expect((yield* select([permits.acquire(1), channel.send("v")])).key).toBe(1);
+      expect(yield* other).toEqual({ key: "meeting", value: "v" });
+
+      const full = new Channel<number>(1);
+      full.trySend(1);
+      ({ permits, other } = yield* crowded(full.send(2)));
+      expect(yield* select([permits.acquire(1), full.receive()])).toEqual({ key: 1, value: 1 });
+      expect((yield* other).key).toBe("meeting");
+      expect(full.drain()).toEqual([2]);
+
+      const barrier = new Barrier(2);
+      ({ permits, other } = yield* crowded(barrier.wait()));
+      expect(yield* select([permits.acquire(1), barrier.wait()])).toEqual({ key: 1, value: 1 });
+      expect((yield* other).key).toBe("meeting");
+      expect(permits.available).toBe(2);
+    });
+  });
+
+  test("trySelect takes one thing too", () => {
+    simulated(function* () {
+      const channel = new Channel<string>();
+      const { permits, other } = yield* crowded(channel.send("v"));
+      expect(trySelect([permits.acquire(1), channel.receive()])).toEqual({ key: 1, value: "v" });
+      expect((yield* other).key).toBe("meeting");
+      expect(permits.available).toBe(2);
+    });
+  });
+
+  test("what happens in a nested select keeps the operands around it from happening", () => {
+    simulated(function* () {
+      const permits = new Semaphore(2, { max: 3 });
+      const jobs = new Channel<number>();
+      const task = spawn(() =>
+        select({ inner: select({ large: permits.acquire(3), job: jobs.receive() }), small: permits.acquire(1) }),
+      );
+      yield* sleep(1);
+      expect(permits.statistics().waiting).toBe(2);
+      yield* jobs.send(9);
+      expect(yield* task).toEqual({ key: "inner", value: { key: "job", value: 9 } });
+      expect(permits.statistics()).toEqual({ name: "semaphore", available: 2, max: 3, waiting: 0 });
+    });
+  });
+
+  test("a chain of thousands of selects, each of which frees the next, needs no stack", () => {
+    simulated(function* () {
+      const permits = Array.from({ length: 5_000 }, () => new Semaphore(1, { max: 2 }));
+      const go = new Event();
+      const first = spawn(() => select([permits[0]!.acquire(2), go.wait()]));
+      const tasks = permits
+        .slice(1)
+        .map((own, index) => spawn(() => select([own.acquire(2), permits[index]!.acquire()])));
+      yield* sleep(1);
+      go.set();
+      expect((yield* first).key).toBe(1);
+      for (const task of tasks) expect((yield* task).key).toBe(1);
+    });
+  });
+
+  test("a task that is cancelled by what is withdrawn keeps what has happened", () => {
+    simulated(function* () {
+      const channel = new Channel<number>();
+      let got: unknown;
+      const task: Task<void> = spawn(function* () {
+        got = yield* select([channel.receive(), new Aborting(() => void task.cancel())]);
+        yield* sleep(1);
+      });
+      yield* sleep(1);
+      expect(channel.trySend(5)).toBe(true);
+      yield* sleep(5);
+      expect(got).toEqual({ key: 0, value: 5 });
+      expect(task.outcome?.status).toBe("cancelled");
+    });
+  });
+
+  test("an operand that throws while it is withdrawn, and cannot say what it is, is reported; selects go on", () => {
+    const { outcome, reports } = simulateSync(function* () {
+      const failing = new Aborting(() => {
+        throw new RangeError("no abort");
+      });
+      Object.defineProperty(failing, "reason", {
+        get() {
+          throw new RangeError("no reason");
+        },
+      });
+      yield* select([failing, sleep(1)]);
+      return (yield* select([sleep(1), new Channel().receive()])).key;
+    });
+    expect(outcome).toEqual({ status: "succeeded", value: 0 });
+    expect(reports.map(({ kind }) => kind)).toEqual(["lost-error"]);
+  });
+});
+
+describe("misuse and loss", () => {
+  test("what had happened goes to onUnused when the cleanup of a loser fails", () => {
+    simulated(function* () {
+      const jobs = new Channel<number>();
+      const unused: unknown[] = [];
+      function* fragile(): Coroutine<void> {
+        try {
+          yield* sleep(9);
+        } finally {
+          yield* sleep(0);
+          throw new RangeError("fragile"); // oxlint-disable-line no-unsafe-finally -- what a failing cleanup is
+        }
+      }
+      const options = { onUnused: (value: unknown, key: string | number) => void unused.push([key, value]) };
+      spawn(function* () {
+        yield* sleep(1);
+        yield* jobs.send(8);
+      });
+      let thrown: unknown;
+      try {
+        yield* select({ fragile, job: jobs.receive() }, options);
+      } catch (error) {
+        thrown = error;
+      }
+      expect(thrown).toBeInstanceOf(RangeError);
+      expect(unused).toEqual([["job", 8]]);
+    });
+  });
+
+  test.each([undefined, null, 5, "text", Promise.resolve(1)])(
+    "an operand that is no operation (%s) is named",
+    (bad) => {
+      const error = thrownBy(() => select({ bad: bad as never }));
+      expect(error).toMatchObject({ code: "NOT_AN_OPERATION" });
+      expect(String(error)).toContain('operand "bad" of select is no operation');
+      expect(thrownBy(() => trySelect({ bad: bad as never }))).toMatchObject({ code: "NOT_AN_OPERATION" });
+    },
+  );
+
+  test.each([undefined, sleep(1), new Set([sleep(1)]), Promise.resolve(), () => sleep(1)])(
+    "%s is no list of operands",
+    (bad) => {
+      expect(String(thrownBy(() => select(bad as never)))).toContain(
+        "select takes one list or record of operations, got",
+      );
+      expect(thrownBy(() => trySelect(bad as never))).toMatchObject({ name: "UsageError", code: "USAGE" });
+    },
+  );
+});
+
+/** Calls back while it is withdrawn, as what aborts something may do. */
+class Aborting extends Wait<void> {
+  readonly #onWithdraw: () => void;
+
+  constructor(onWithdraw: () => void) {
+    super();
+    this.#onWithdraw = onWithdraw;
+  }
+
+  get reason(): string {
+    return "aborting";
+  }
+
+  protected start(task: Waiter): Started<void> {
+    return task.park(this);
+  }
+
+  withdraw(): boolean {
+    this.#onWithdraw();
+    return true;
+  }
+}
 
 function* answer(value: string, ms: number): Coroutine<string> {
   yield* sleep(ms);

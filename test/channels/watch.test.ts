@@ -73,7 +73,7 @@ describe("waitFor", () => {
       const waiting = spawn(() => watch.waitFor((it) => it === 0));
       yield* sleep(1);
       watch.value = 2;
-      expect(watch.statistics().waitingFor).toBe(1);
+      expect(watch.statistics().waitingConditions).toBe(1);
       watch.value = 0;
       watch.value = 5; // in the same turn: the value is not missed
       expect(yield* waiting).toBe(0);
@@ -209,7 +209,7 @@ describe("cancelling and looking in", () => {
       yield* sleep(1);
       yield* waiting.cancel();
       yield* condition.cancel();
-      expect(watch.statistics()).toMatchObject({ waitingObservers: 0, waitingFor: 0 });
+      expect(watch.statistics()).toMatchObject({ waitingObservers: 0, waitingConditions: 0 });
       watch.value = 1;
       expect(yield* observer.changed()).toBe(1);
     });
@@ -224,7 +224,7 @@ describe("cancelling and looking in", () => {
       watch.value = 1;
       expect(yield* waiting).toEqual({ key: 0, value: 1 });
       expect([one.hasChanged, two.hasChanged]).toEqual([false, true]);
-      expect(watch.statistics()).toMatchObject({ waitingObservers: 0, waitingFor: 0 });
+      expect(watch.statistics()).toMatchObject({ waitingObservers: 0, waitingConditions: 0 });
     });
   });
 
@@ -241,7 +241,7 @@ describe("cancelling and looking in", () => {
       }
       return {
         main,
-        check: () => expect(watch.statistics()).toMatchObject({ waitingObservers: 0, waitingFor: 0 }),
+        check: () => expect(watch.statistics()).toMatchObject({ waitingObservers: 0, waitingConditions: 0 }),
       };
     });
   });
@@ -259,7 +259,13 @@ describe("cancelling and looking in", () => {
         "a value of watch",
       ]);
       const statistics = watch.statistics();
-      expect(statistics).toEqual({ name: "config", changes: 0, waitingObservers: 1, waitingFor: 1, isClosed: false });
+      expect(statistics).toEqual({
+        name: "config",
+        changes: 0,
+        waitingObservers: 1,
+        waitingConditions: 1,
+        isClosed: false,
+      });
       expect(Object.isFrozen(statistics)).toBe(true);
       watch.value = 1;
       yield* unnamed.cancel();

@@ -55,7 +55,7 @@ function world(crew: Crew): World<Op> {
   return {
     model,
     compare: () => [
-      { parties: PARTIES, waiting: model.line.length, rounds: model.rounds, isBroken: model.isBroken },
+      { name: "barrier", parties: PARTIES, waiting: model.line.length, rounds: model.rounds, isBroken: model.isBroken },
       barrier.statistics(),
     ],
     *perform(worker, op, inner) {

@@ -142,7 +142,7 @@ function realBroadcast(size: number, onLag: LagPolicy): Real {
     counts() {
       const all = broadcast.statistics();
       const each = subscriptions.map((it) => it.statistics());
-      expect(all.waitingReceivers).toBe(each.reduce((sum, it) => sum + it.waitingReceivers, 0));
+      expect(all.waitingReceivers).toBe(each.reduce((sum, it) => sum + it.waiting, 0));
       expect(all.unread).toBe(Math.max(...each.map((it) => it.unread)));
       return {
         stored: all.unread,

@@ -102,6 +102,7 @@ function world(crew: Crew): World<Op> {
     compare: () => [
       {
         owner: model.owner === null ? null : `${model.owner}`,
+        name: "condition",
         waiting: model.unnotified.length,
         waitingForLock: model.line.length,
         isWithinNotifications: true,

@@ -38,7 +38,7 @@ function world(crew: Crew): World<Op> {
   const model = new EventModel();
   return {
     model,
-    compare: () => [{ isSet: model.isSet, waiting: model.waiting.size }, event.statistics()],
+    compare: () => [{ name: "event", isSet: model.isSet, waiting: model.waiting.size }, event.statistics()],
     *perform(worker, op, inner) {
       if (op === "wait") yield* crew.wait(worker, event.wait(), () => model.request(worker));
       if (op === "set" || op === "pulse") {

@@ -45,7 +45,7 @@ function world(crew: Crew): World<Op> {
   const model = new LatchModel();
   return {
     model,
-    compare: () => [{ count: model.count, waiting: model.waiting.size }, latch.statistics()],
+    compare: () => [{ name: "latch", count: model.count, waiting: model.waiting.size }, latch.statistics()],
     *perform(worker, op, inner) {
       if (op === 0) yield* crew.wait(worker, latch.wait(), () => model.request(worker));
       else crew.expect("countDown", model.countDown(op), okOr(crew.call(() => latch.countDown(op))));

@@ -75,6 +75,7 @@ class LockModel implements Model {
     const { owner, dead, line } = this;
     const name = owner === null ? null : `${owner}`;
     return {
+      name: "law",
       isLocked: owner !== null,
       isBroken: owner !== null && dead.has(owner),
       owner: name,

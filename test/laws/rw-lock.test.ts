@@ -77,6 +77,7 @@ class RwLockModel implements Model {
     const { writer, line } = this;
     const waitingWriters = line.filter((it) => it.isWrite).length;
     return {
+      name: "law",
       readers: writer === undefined ? this.holders.size : 0,
       writer: writer === undefined ? null : `${writer}`,
       waitingReaders: line.length - waitingWriters,

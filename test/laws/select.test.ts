@@ -1,6 +1,6 @@
 /**
  * Select commits exactly one operation and loses nothing: random programs of tasks that send, receive, take permits and
- * sleep, by select and without, on shared channels, some of them cancelled at any step.
+ * sleep, by select and without, on shared channels and semaphores, some of them cancelled at any step.
  *
  * The model is the books: a send that returned has sent, one that threw has not, and what was sent is received once or is
  * still in its channel.
@@ -13,10 +13,13 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { Channel } from "../../src/channels/index.ts";
 import { select, trySelect } from "../../src/channels/select.ts";
+import { Semaphore } from "../../src/sync/index.ts";
+import type { Permit } from "../../src/sync/index.ts";
 import { LAW_TIMEOUT_MS, runs } from "./runs.ts";
 
 type Arm =
   | { readonly do: "send" | "receive" | "permit"; readonly at: number }
+  | { readonly do: "acquire"; readonly at: number; readonly count: number }
   | { readonly do: "sleep"; readonly ms: number }
   | { readonly do: "turn" | "coroutine" };
 
@@ -31,11 +34,21 @@ interface Program {
 }
 
 const CHANNELS = 3;
+const SEMAPHORES = 2;
+const MOST_PERMITS = 3;
 
 const arm: fc.Arbitrary<Arm> = fc.oneof(
   { weight: 4, arbitrary: fc.record({ do: fc.constant("send" as const), at: fc.nat(CHANNELS - 1) }) },
   { weight: 4, arbitrary: fc.record({ do: fc.constant("receive" as const), at: fc.nat(CHANNELS - 1) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("permit" as const), at: fc.constant(0) }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constant("acquire" as const),
+      at: fc.nat(SEMAPHORES - 1),
+      count: fc.integer({ min: 1, max: MOST_PERMITS }),
+    }),
+  },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("sleep" as const), ms: fc.nat(4) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constantFrom("turn" as const, "coroutine" as const) }) },
 );
@@ -68,12 +81,24 @@ function execute(
   const books: Books = { sent: new Map(), received: new Map(), permitsGiven: 0, permitsTaken: 0, broken: [] };
   const channels = capacities.map((capacity, at) => new Channel<number>(capacity, { name: `${at}` }));
   const permits = new WaitQueue<string>();
+  // One permit is never free, so that a large request stands in the way of those behind it until it is withdrawn.
+  const semaphores = Array.from({ length: SEMAPHORES }, () => new Semaphore(MOST_PERMITS - 1, { max: MOST_PERMITS }));
   let lastValue = 0;
   const note = (list: Map<number, number[]>, at: number, value: number): void => {
     list.set(at, [...(list.get(at) ?? []), value]);
   };
 
-  function* oneStep({ arms, how }: Step): Coroutine<void> {
+  function* oneStep(each: Step): Coroutine<void> {
+    const held: Permit[] = [];
+    try {
+      yield* choose(each, held);
+      if (held.length > 0) yield* sleep(1);
+    } finally {
+      for (const permit of held) permit.release();
+    }
+  }
+
+  function* choose({ arms, how }: Step, held: Permit[]): Coroutine<void> {
     const values = arms.map(() => ++lastValue);
     const waits: Operation<unknown>[] = arms.map((each, index): Operation<unknown> => {
       switch (each.do) {
@@ -83,6 +108,8 @@ function execute(
           return channels[each.at]!.receive();
         case "permit":
           return permits.park("a permit");
+        case "acquire":
+          return semaphores[each.at]!.acquire(each.count);
         case "sleep":
           return sleep(each.ms);
         case "turn":
@@ -97,9 +124,10 @@ function execute(
       if (chosen.do === "send") note(books.sent, chosen.at, values[key]!);
       else if (chosen.do === "receive") note(books.received, chosen.at, value as number);
       else if (chosen.do === "permit") books.permitsTaken++;
+      else if (chosen.do === "acquire") held.push(value as Permit);
     };
     if (how === "try") {
-      const chosen = yield* trySelect(waits);
+      const chosen = trySelect(waits);
       if (chosen !== undefined) happened(chosen.key, chosen.value);
     } else if (how === "nested") {
       const half = Math.ceil(waits.length / 2);
@@ -145,6 +173,10 @@ function execute(
     broken.push(`${books.permitsGiven} permits given, ${books.permitsTaken} taken`);
   }
   if (permits.size > 0) broken.push("somebody still waits for a permit");
+  for (const semaphore of semaphores) {
+    const { available, waiting } = semaphore.statistics();
+    if (available !== MOST_PERMITS - 1 || waiting > 0) broken.push(`${available} permits are left, ${waiting} wait`);
+  }
   return { ...books, steps: simulation.steps };
 }
 

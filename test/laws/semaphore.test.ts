@@ -67,7 +67,10 @@ function world(crew: Crew): World<Op> {
   const model = new SemaphoreModel();
   return {
     model,
-    compare: () => [{ available: model.free, max: MAX, waiting: model.line.length }, semaphore.statistics()],
+    compare: () => [
+      { name: "law", available: model.free, max: MAX, waiting: model.line.length },
+      semaphore.statistics(),
+    ],
     *perform(worker, op, inner) {
       const { count } = op;
       if (op.kind === "release") {

@@ -112,9 +112,9 @@ function realWatch(): Real {
       return undefined;
     },
     counts() {
-      const { changes, waitingObservers, waitingFor } = watch.statistics();
+      const { changes, waitingObservers, waitingConditions } = watch.statistics();
       const stored = observers.filter((it) => it.hasChanged).length;
-      return { stored, putters: 0, takers: waitingObservers, unfinished: changes, joiners: waitingFor };
+      return { stored, putters: 0, takers: waitingObservers, unfinished: changes, joiners: waitingConditions };
     },
   };
 }

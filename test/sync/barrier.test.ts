@@ -20,7 +20,7 @@ describe("a barrier", () => {
       yield* sleep(2);
       expect(tasks[1]!.waitingFor).toBe('barrier "frame" (1 of 3 have come)');
       for (const task of tasks) yield* task;
-      expect(barrier.statistics()).toEqual({ parties: 3, waiting: 0, rounds: 2, isBroken: false });
+      expect(barrier.statistics()).toEqual({ name: "frame", parties: 3, waiting: 0, rounds: 2, isBroken: false });
       return seen;
     });
     expect(log.toSorted()).toEqual(["a 0: 2", "a 1: 2", "b 0: 0", "b 1: 0", "c 0: 1", "c 1: 1"]);

@@ -21,10 +21,10 @@ describe("a condition", () => {
         }),
       );
       yield* sleep(1);
-      expect(condition.statistics()).toEqual({ waiting: 3, waitingForLock: 0 });
+      expect(condition.statistics()).toEqual({ name: "condition", waiting: 3, waitingForLock: 0 });
       yield* condition.lock.use(function* () {
         condition.notify(2);
-        expect(condition.statistics()).toEqual({ waiting: 1, waitingForLock: 2 });
+        expect(condition.statistics()).toEqual({ name: "condition", waiting: 1, waitingForLock: 2 });
         yield* sleep(1);
       });
       yield* sleep(10);
@@ -40,7 +40,7 @@ describe("a condition", () => {
 
   test("says what it waits for", () => {
     simulated(function* () {
-      const condition = new Condition(new Lock({ name: "stock" }), { name: "not empty" });
+      const condition = new Condition({ lock: new Lock({ name: "stock" }), name: "not empty" });
       const task = spawn(() => condition.lock.use(() => condition.wait()));
       yield* sleep(1);
       expect(task.waitingFor).toBe('condition "not empty"');
@@ -166,7 +166,7 @@ describe("a wait for a condition that is cancelled", () => {
         condition.notify();
         first!.cancel();
         yield* sleep(1);
-        expect(condition.statistics()).toEqual({ waiting: 1, waitingForLock: 2 });
+        expect(condition.statistics()).toEqual({ name: "condition", waiting: 1, waitingForLock: 2 });
       });
       yield* second!;
       yield* sleep(1);

@@ -28,10 +28,13 @@ describe("an event", () => {
         }),
       );
       yield* sleep(1);
-      expect([event.statistics(), tasks[0]!.waitingFor]).toEqual([{ isSet: false, waiting: 3 }, 'event "ready"']);
+      expect([event.statistics(), tasks[0]!.waitingFor]).toEqual([
+        { name: "ready", isSet: false, waiting: 3 },
+        'event "ready"',
+      ]);
       event.set();
       event.clear();
-      expect(event.statistics()).toEqual({ isSet: false, waiting: 0 });
+      expect(event.statistics()).toEqual({ name: "ready", isSet: false, waiting: 0 });
       for (const task of tasks) yield* task;
       return seen;
     });
@@ -42,7 +45,7 @@ describe("an event", () => {
     simulated(function* () {
       const event = new Event();
       yield* moveOnAfter(1, event.wait());
-      expect(event.statistics()).toEqual({ isSet: false, waiting: 0 });
+      expect(event.statistics()).toEqual({ name: "event", isSet: false, waiting: 0 });
       expect(Object.isFrozen(event.statistics())).toBe(true);
     });
   });

@@ -12,11 +12,11 @@ describe("a latch", () => {
       latch.countDown(2);
       yield* sleep(1);
       expect([latch.isOpen, task.waitingFor]).toEqual([false, 'latch "loaded" (1 to go)']);
-      expect(latch.statistics()).toEqual({ count: 1, waiting: 1 });
+      expect(latch.statistics()).toEqual({ name: "loaded", count: 1, waiting: 1 });
       latch.countDown();
       yield* task;
       yield* latch.wait();
-      expect([latch.isOpen, latch.statistics()]).toEqual([true, { count: 0, waiting: 0 }]);
+      expect([latch.isOpen, latch.statistics()]).toEqual([true, { name: "loaded", count: 0, waiting: 0 }]);
     });
   });
 
@@ -28,7 +28,7 @@ describe("a latch", () => {
     simulated(function* () {
       const latch = new Latch(1);
       yield* moveOnAfter(1, latch.wait());
-      expect(latch.statistics()).toEqual({ count: 1, waiting: 0 });
+      expect(latch.statistics()).toEqual({ name: "latch", count: 1, waiting: 0 });
     });
   });
 

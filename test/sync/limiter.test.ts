@@ -11,6 +11,7 @@ describe("a limiter", () => {
       const tasks = ["a", "b", "c"].map((name) => spawn({ name }, () => limiter.use(sleep(5))));
       yield* sleep(1);
       expect(limiter.statistics()).toEqual({
+        name: "threads",
         total: 2,
         borrowed: 2,
         borrowers: ['task "a"', 'task "b"'],
@@ -25,7 +26,7 @@ describe("a limiter", () => {
       yield* tasks[1]!;
       expect(limiter.statistics().borrowers).toEqual(['task "c"']);
       yield* tasks[2]!;
-      expect(limiter.statistics()).toEqual({ total: 2, borrowed: 0, borrowers: [], waiting: 0 });
+      expect(limiter.statistics()).toEqual({ name: "threads", total: 2, borrowed: 0, borrowers: [], waiting: 0 });
     });
   });
 

@@ -165,13 +165,19 @@ describe("a lock", () => {
   test("says who holds it to those who wait, and in statistics", () => {
     simulated(function* () {
       const lock = new Lock({ name: "stock" });
-      expect(lock.statistics()).toEqual({ isLocked: false, isBroken: false, owner: null, waiting: 0 });
+      expect(lock.statistics()).toEqual({ name: "stock", isLocked: false, isBroken: false, owner: null, waiting: 0 });
       expect(Object.isFrozen(lock.statistics())).toBe(true);
       const task = spawn({ name: "writer" }, holdFor, lock, 5);
       const waiting = spawn(holdFor, lock, 5);
       yield* sleep(1);
       expect(waiting.waitingFor).toBe('lock "stock" (held by "writer")');
-      expect(lock.statistics()).toEqual({ isLocked: true, isBroken: false, owner: "writer", waiting: 1 });
+      expect(lock.statistics()).toEqual({
+        name: "stock",
+        isLocked: true,
+        isBroken: false,
+        owner: "writer",
+        waiting: 1,
+      });
       expect(lock.owner).toBe(task);
       const unnamed = new Lock();
       yield* unnamed.acquire();
@@ -252,7 +258,7 @@ describe("a lock whose owner ended while it held it", () => {
         expect((error as Error).message).toContain('task "writer" ended while it held it');
       }
       expect(new Set(errors).size).toBe(4); // one each: stacks grow
-      expect(lock.statistics()).toEqual({ isLocked: true, isBroken: true, owner: "writer", waiting: 0 });
+      expect(lock.statistics()).toEqual({ name: "stock", isLocked: true, isBroken: true, owner: "writer", waiting: 0 });
       expect(thrownBy(() => lock.release())).toMatchObject({ code: "LOCK_NOT_OWNED" });
     });
   });

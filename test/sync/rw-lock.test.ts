@@ -37,6 +37,7 @@ describe("an rw-lock", () => {
       const readers = [1, 2].map(() => spawn(() => lock.acquireRead()));
       yield* sleep(1);
       expect(lock.statistics()).toEqual({
+        name: "config",
         readers: 1,
         writer: null,
         waitingReaders: 2,

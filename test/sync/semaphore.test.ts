@@ -76,7 +76,7 @@ describe("a semaphore", () => {
       const permit = yield* semaphore.acquire();
       expect(yield* moveOnAfter(1, semaphore.acquire())).toBeUndefined();
       permit.release();
-      expect(semaphore.statistics()).toEqual({ available: 1, max: 1, waiting: 0 });
+      expect(semaphore.statistics()).toEqual({ name: "semaphore", available: 1, max: 1, waiting: 0 });
     });
   });
 
@@ -102,7 +102,7 @@ describe("a semaphore", () => {
       expect(waiting.map((task) => task.isSettled)).toEqual([true, true, false]);
       signal.release(2);
       expect(Object.isFrozen(signal.statistics())).toBe(true);
-      expect(signal.statistics()).toEqual({ available: 1, max: Infinity, waiting: 0 });
+      expect(signal.statistics()).toEqual({ name: "semaphore", available: 1, max: Infinity, waiting: 0 });
     });
   });
 

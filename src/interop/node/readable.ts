@@ -9,7 +9,7 @@
 import nodeProcess from "node:process";
 import { finished, Readable } from "node:stream";
 import { describeValue, Future, QueuedWait, UsageError, WaitQueue } from "../../core/index.ts";
-import type { Operation, Sequence, Started, Waiter } from "../../core/index.ts";
+import type { Operation, Sequence, SequenceSource, Started, Waiter } from "../../core/index.ts";
 import { toAsyncIterable } from "../async-iterable.ts";
 import type { AsyncIterableOptions } from "../async-iterable.ts";
 import { closeWithScope, nothing } from "../scope-closing.ts";
@@ -190,9 +190,9 @@ export interface ToReadableOptions extends AsyncIterableOptions {
  * @example
  * toReadable(rows, { loop }).pipe(response);
  */
-export function toReadable<T>(sequence: Sequence<T>, options: ToReadableOptions = {}): Readable {
+export function toReadable<T>(source: SequenceSource<T>, options: ToReadableOptions = {}): Readable {
   const { objectMode = true, highWaterMark, ...rest } = options;
-  return Readable.from(toAsyncIterable(sequence, rest), {
+  return Readable.from(toAsyncIterable(source, rest), {
     objectMode,
     ...(highWaterMark === undefined ? {} : { highWaterMark }),
   });
