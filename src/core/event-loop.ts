@@ -125,6 +125,10 @@ export class EventLoop implements TaskLoop {
   #hostTimerDue = Infinity;
   #hostTimerOutside = false;
   #supervised = new Set<Supervised>();
+  readonly #neighbours: Neighbours;
+  readonly #self = new WeakRef(this);
+  /** Whether it stands among the busy ones of its neighbours. */
+  #isBusy = false;
 
   constructor(options: EventLoopOptions = {}) {
     this.name = options.name ?? "loop";
@@ -132,6 +136,7 @@ export class EventLoop implements TaskLoop {
     this.#host = options.host ?? systemHost;
     this.#order = options.order ?? null;
     this.#onReport = options.onReport ?? null;
+    this.#neighbours = neighboursOn(this.#host);
     this.asyncContext = options.asyncContext ?? null;
     this.#hostTurnAt = this.#clockReadAt = this.#clock.now();
     this.#clockIsCheap = this.#clock !== systemClock;
@@ -335,6 +340,11 @@ export class EventLoop implements TaskLoop {
   #wake(): void {
     if (this.#phase !== "resting") return;
     this.#phase = "scheduled";
+    if (!this.#isBusy) {
+      this.#isBusy = true;
+      this.#neighbours.busy.add(this.#self);
+      this.#neighbours.stalled.delete(this);
+    }
     // Once the budget of this turn of the host is used up, the host goes first, however the loop is woken.
     if (this.budget > 0 || this.refillBudget()) this.#host.soon(this.#slice);
     else this.#host.afterIo(this.#slice);
@@ -435,7 +445,22 @@ export class EventLoop implements TaskLoop {
       return;
     }
     this.#clearHostTimer();
-    if (!outside) this.#reportStall();
+    if (!outside) this.#fallIdle();
+  }
+
+  /** Nothing can happen here any more, unless another loop of the thread does it: shared locks and channels know no loops. */
+  #fallIdle(): void {
+    const { busy, stalled } = this.#neighbours;
+    this.#isBusy = false;
+    busy.delete(this.#self);
+    if (this.#supervised.size > 0) stalled.add(this);
+    for (const neighbour of busy) {
+      if (neighbour.deref() !== undefined) return; // it looks after the stalled ones when it falls idle itself
+      busy.delete(neighbour);
+    }
+    const idle = [...stalled];
+    stalled.clear();
+    for (const loop of idle) loop.#reportStall();
   }
 
   #clearHostTimer(): void {
@@ -475,6 +500,25 @@ function runIn(asyncContext: AsyncContext, step: Runnable): void {
   const { context } = step;
   const left = asyncContext.run(step, context);
   if (left !== context) step.context = left;
+}
+
+/**
+ * The loops on one host. Tasks of different loops may share a lock or a channel, so a loop that has nothing left to do is stuck only
+ * when none of the others has: a request per `run` with a semaphore for all of them is no deadlock.
+ */
+interface Neighbours {
+  /** Something is ready, set or pending outside. Weak, since what waits for a promise that nobody keeps can never run again. */
+  readonly busy: Set<WeakRef<EventLoop>>;
+  /** Idle, though a `run` has not ended. */
+  readonly stalled: Set<EventLoop>;
+}
+
+const neighbourhoods = new WeakMap<Host, Neighbours>();
+
+function neighboursOn(host: Host): Neighbours {
+  let neighbours = neighbourhoods.get(host);
+  if (neighbours === undefined) neighbourhoods.set(host, (neighbours = { busy: new Set(), stalled: new Set() }));
+  return neighbours;
 }
 
 interface Supervised {

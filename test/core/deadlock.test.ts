@@ -1,10 +1,24 @@
 /**
  * When nothing can ever happen again, the program ends at once and says why.
  */
-import { all, DeadlockError, EventLoop, Future, run, scope, shield, sleep, spawn, until, yieldNow } from "fibril";
+import {
+  all,
+  DeadlockError,
+  Event,
+  EventLoop,
+  Future,
+  run,
+  scope,
+  Semaphore,
+  shield,
+  sleep,
+  spawn,
+  until,
+  yieldNow,
+} from "fibril";
 import type { Coroutine, Operation, Task } from "fibril";
 import { WaitQueue } from "fibril/lowlevel";
-import { simulate } from "fibril/testing";
+import { simulate, VirtualClock, VirtualHost } from "fibril/testing";
 import { describe, expect, test } from "vitest";
 
 /** What `run` rejects with. */
@@ -147,6 +161,45 @@ describe("no false alarm", () => {
       yield* new Future();
     });
     expect(error).toBeInstanceOf(DeadlockError);
+  });
+});
+
+describe("several loops on one host", () => {
+  /** Runs each main on a loop of its own, at the same time. */
+  async function runs(mains: readonly (() => Operation<unknown>)[]): Promise<string[]> {
+    const clock = new VirtualClock();
+    const host = new VirtualHost(clock);
+    const running = mains.map((main) => run(main, { loop: new EventLoop({ clock, host }) }));
+    const settled = Promise.allSettled(running);
+    host.drain();
+    return (await settled).map((it) => (it.status === "fulfilled" ? "fulfilled" : (it.reason as Error).name));
+  }
+
+  test("who waits for what a task of another loop holds is not stuck while that one has something to do", async () => {
+    const semaphore = new Semaphore(1);
+    const request = (): Coroutine<void> => semaphore.use(() => sleep(5));
+    expect(await runs([request, request, request])).toEqual(["fulfilled", "fulfilled", "fulfilled"]);
+  });
+
+  test("when none of them has, all that wait are stuck, however long one of them had been busy", async () => {
+    const never = new Event();
+    const soon = (): Operation<void> => never.wait();
+    function* late(): Coroutine<void> {
+      yield* sleep(50);
+      yield* never.wait();
+    }
+    expect(await runs([soon, late, soon])).toEqual(["DeadlockError", "DeadlockError", "DeadlockError"]);
+  });
+
+  test("one that has been woken and has ended is not reported later", async () => {
+    const event = new Event();
+    function* waker(): Coroutine<void> {
+      yield* sleep(5);
+      event.set();
+      yield* sleep(5);
+      yield* new Event().wait();
+    }
+    expect(await runs([() => event.wait(), waker])).toEqual(["fulfilled", "DeadlockError"]);
   });
 });
 
