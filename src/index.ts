@@ -50,6 +50,7 @@ export type {
   QueueStatistics,
   Receiver,
   Selected,
+  SelectedAt,
   SelectOptions,
   Sender,
   ShutdownOptions,

@@ -14,7 +14,7 @@ export type { PriorityOrder, PriorityQueueOptions } from "./priority-queue.ts";
 export { Queue } from "./queue.ts";
 export { Receiver } from "./receiver.ts";
 export { select, trySelect } from "./select.ts";
-export type { Selected, SelectOptions } from "./select.ts";
+export type { Selected, SelectedAt, SelectOptions } from "./select.ts";
 export { Sender } from "./sender.ts";
 export { Subscription } from "./subscription.ts";
 export type { SubscriptionStatistics } from "./subscription.ts";

@@ -23,7 +23,8 @@ export type Selected<Operands> = Operands extends readonly Body<unknown>[]
     : { [Key in keyof Operands & `${number}`]: SelectedAt<IndexOf<Key>, Operands[Key]> }[keyof Operands & `${number}`]
   : { [Key in keyof Operands]: SelectedAt<Key, Operands[Key]> }[keyof Operands];
 
-interface SelectedAt<Key, Operand> {
+/** One possibility of a `Selected`. */
+export interface SelectedAt<Key, Operand> {
   readonly key: Key;
   readonly value: ResultOf<Operand>;
 }

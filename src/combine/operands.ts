@@ -19,6 +19,11 @@ export function taskFor(scope: Scope, what: string, body: Body<unknown>, key: nu
 }
 
 export function launch(scope: Scope, what: string, body: Body<unknown>, key: number | string): Task<unknown> {
+  if (typeof body !== "function" && !isOperation(body)) {
+    const isPromise = typeof (body as Partial<PromiseLike<unknown>> | null | undefined)?.then === "function";
+    const hint = isPromise ? "; wrap promises in until()" : "";
+    throw new UsageError(`${nameOf(what, key)} is no operation but ${describeValue(body)}${hint}`, "NOT_AN_OPERATION");
+  }
   const isNamed = typeof body === "function" && body.name !== "";
   return scope.launch(toOperation(body), isNamed ? body : nameOf(what, key));
 }

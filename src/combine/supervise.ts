@@ -91,6 +91,13 @@ export function supervise(
   return new Supervisor(children, options).run();
 }
 
+function checkChildren(children: unknown): void {
+  if (typeof children === "object" && children !== null && !(Symbol.iterator in children)) return;
+  throw new UsageError(
+    `supervise takes a record of children, got ${describeValue(children)}; write supervise({ worker })`,
+  );
+}
+
 /**
  * The long form of `supervise`, for those who want to look at it while it runs.
  * @example
@@ -112,6 +119,7 @@ export class Supervisor {
   constructor(children: Readonly<Record<string, ChildBody>>, options: SuperviseOptions = {}) {
     const { strategy = "oneForOne", maxRestarts = 3, withinMs = 5_000, delayMs = 0, restart = "onFailure" } = options;
     checkOneOf("strategy", strategy, ["oneForOne", "oneForAll", "restForOne"]);
+    checkChildren(children);
     checkCount("maxRestarts", maxRestarts, 0);
     checkMs("withinMs", withinMs);
     if (typeof delayMs !== "function") checkMs("delayMs", delayMs);

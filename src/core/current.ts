@@ -35,12 +35,12 @@ export function currentScope(): Scope {
  * const named = spawn({ name: `get ${url}` }, download, url);
  * const bytes = yield* task;
  */
-export function spawn<Args extends readonly unknown[], T>(fn: (...args: Args) => Operation<T>, ...args: Args): Task<T>;
 export function spawn<Args extends readonly unknown[], T>(
   options: SpawnOptions,
   fn: (...args: Args) => Operation<T>,
   ...args: Args
 ): Task<T>;
+export function spawn<Args extends readonly unknown[], T>(fn: (...args: Args) => Operation<T>, ...args: Args): Task<T>;
 export function spawn(
   first: SpawnOptions | AnyFunction,
   second?: unknown,

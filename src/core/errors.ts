@@ -84,7 +84,9 @@ export class TimeoutError extends FibrilError {
 
   constructor(what: string, limitMs: number, options?: ErrorOptions, waitedFor: string | null = null) {
     const where = waitedFor === null ? "" : `; it was waiting for ${waitedFor}`;
-    super("TIMEOUT", `${what} did not end within ${limitMs} ms${where}`, options);
+    // A deadline that was moved gives a difference of clock readings, which nobody wants to read to the last digit.
+    const limit = limitMs < 0 ? "its deadline, which was moved into the past" : `${Math.round(limitMs * 1e3) / 1e3} ms`;
+    super("TIMEOUT", `${what} did not end within ${limit}${where}`, options);
     this.limitMs = limitMs;
     this.waitedFor = waitedFor;
   }
@@ -97,7 +99,7 @@ export class DeadlockError extends FibrilError {
       "DEADLOCK",
       `${waits.length} task(s) can never run again: nothing is ready, no timer is set and nothing outside the loop is pending.\n` +
         `${waits.map((line) => `  ${line}`).join("\n")}\n` +
-        "If something outside the loop will end one of these waits, say so: `until(promise)`, `new Future({ external: true })`, `get external() { return true }` in a Wait of yours, or `loop.hold()`.",
+        "If something outside the loop will end one of these waits, say so: `until(promise)`, `{ external: true }` for a Future, Event, Channel or Queue, `get external() { return true }` in a Wait of yours, or `loop.hold()`.",
     );
   }
 }

@@ -181,12 +181,12 @@ export class EventLoop implements TaskLoop {
    * @example
    * const task = loop.spawn(poll, "https://example.org");
    */
-  spawn<Args extends readonly unknown[], T>(fn: (...args: Args) => Operation<T>, ...args: Args): Task<T>;
   spawn<Args extends readonly unknown[], T>(
     options: SpawnOptions,
     fn: (...args: Args) => Operation<T>,
     ...args: Args
   ): Task<T>;
+  spawn<Args extends readonly unknown[], T>(fn: (...args: Args) => Operation<T>, ...args: Args): Task<T>;
   spawn(...args: unknown[]): Task<unknown> {
     const task = (this.#root.spawn as (...args: unknown[]) => Task<unknown>).apply(this.#root, args);
     task.noteSite(this.spawn);

@@ -27,11 +27,11 @@ import type { LoopPort, Timer } from "./loop-port.ts";
 import { INTERRUPTED, RUNNING, STAGE } from "./task-state.ts";
 import type { Stage } from "./task-state.ts";
 
-declare const suspendBrand: unique symbol;
+declare const writeYieldStarInsteadOfYield: unique symbol;
 
 /** What a coroutine yields. Nobody can make one, so a raw `yield x` and a forgotten star are type errors. */
 export interface Suspend {
-  readonly [suspendBrand]: true;
+  readonly [writeYieldStarInsteadOfYield]: true;
 }
 
 /** Anything that `yield*` accepts: a coroutine, a task, a future, `sleep(10)`, `lock.acquire()`. */

@@ -206,8 +206,8 @@ export class Scope implements TaskScope {
    * @example
    * const task = scope.spawn(download, url);
    */
-  spawn<Args extends readonly unknown[], T>(fn: TaskFunction<Args, T>, ...args: Args): Task<T>;
   spawn<Args extends readonly unknown[], T>(options: SpawnOptions, fn: TaskFunction<Args, T>, ...args: Args): Task<T>;
+  spawn<Args extends readonly unknown[], T>(fn: TaskFunction<Args, T>, ...args: Args): Task<T>;
   spawn(first: SpawnOptions | TaskFunction<readonly unknown[], unknown>, ...rest: unknown[]): Task<unknown> {
     if (typeof first === "function") return this.launch(first(...rest), first);
     const [fn, ...args] = rest as [TaskFunction<readonly unknown[], unknown>, ...unknown[]];
@@ -358,7 +358,12 @@ export class Scope implements TaskScope {
     this.#children.remove(task);
     const wasStarting = this.#starting !== null && this.#starting.delete(task);
     if (failing) this.#childFailed(task, wasStarting);
-    if (this.#children.size === 0 && this.#childrenEnd !== null) this.#childrenEnd.end();
+    if (this.#children.size > 0) return;
+    if (this.#childrenEnd !== null) this.#childrenEnd.end();
+    else if (this.host === null && this.#expiryTimer !== null) {
+      // The root of a loop never ends; with nobody left to clean up, its timer would only keep the process alive.
+      this.loop.removeTimer(this.#expiryTimer);
+    }
   }
 
   #childFailed(task: Task<unknown>, wasStarting: boolean): void {

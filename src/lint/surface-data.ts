@@ -38,7 +38,7 @@ export const MODULES: Readonly<Record<string, ModuleSurface>> = {
       shield: { operation: "lazy", bodies: [[{ at: 0 }]] },
       sleep: { operation: "lazy" },
       sleepUntil: { operation: "lazy" },
-      spawn: { value: "Task", bodies: [[{ at: 0 }], [{ at: 1 }]] },
+      spawn: { value: "Task", bodies: [[{ at: 1 }], [{ at: 0 }]] },
       supervise: { operation: "lazy", bodies: [[{ at: 0, isList: true }]] },
       throttle: { value: "PacedFunction", bodies: [[{ at: 1 }]] },
       timeout: { operation: "lazy", bodies: [[{ at: 1, gives: ["Scope"] }]] },
@@ -235,7 +235,7 @@ export const CLASSES: Readonly<Record<string, ClassSurface>> = {
   EventLoop: {
     properties: { root: "Scope" },
     statics: { current: { value: "EventLoop" } },
-    methods: { spawn: { value: "Task", bodies: [[{ at: 0 }], [{ at: 1 }]] } },
+    methods: { spawn: { value: "Task", bodies: [[{ at: 1 }], [{ at: 0 }]] } },
   },
   "EventLoop of src/asyncio/event-loop.ts": {
     properties: { kernel: "EventLoop" },
@@ -354,7 +354,7 @@ export const CLASSES: Readonly<Record<string, ClassSurface>> = {
   Scope: {
     properties: { loop: "TaskLoop" },
     methods: {
-      spawn: { value: "Task", bodies: [[{ at: 0 }], [{ at: 1 }]] },
+      spawn: { value: "Task", bodies: [[{ at: 1 }], [{ at: 0 }]] },
       start: { operation: "lazy", bodies: [[{ at: 0 }]] },
       cancel: { operation: "begun" },
       close: { operation: "lazy" },

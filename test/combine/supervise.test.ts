@@ -160,6 +160,12 @@ describe("supervise", () => {
     expect(elapsed).toBe(7);
   });
 
+  test("what is no record of children is refused, instead of supervising nothing", () => {
+    for (const wrong of [() => sleep(1), new Map(), [() => sleep(1)], undefined]) {
+      expect(() => supervise(wrong as never)).toThrow(/takes a record of children, got/);
+    }
+  });
+
   test("too many restarts within the time end it, with the last cause; the others are stopped first", () => {
     const log: string[] = [];
     const error = failureOf(() =>

@@ -618,3 +618,19 @@ describe("determinism", () => {
     expect(log).toEqual(["c1", "b1", "a1", "a2", "b2", "c2"]);
   });
 });
+
+test("cancelling the root of a loop leaves no timer once its last task has ended", () => {
+  const clock = new VirtualClock();
+  const host = new VirtualHost(clock);
+  const loop = new EventLoop({ clock, host });
+  loop.spawn(function* () {
+    try {
+      yield* sleep(1_000);
+    } finally {
+      yield* sleep(20);
+    }
+  });
+  loop.callLater(5, () => void loop.root.cancel());
+  host.drain();
+  expect([clock.now(), loop.statistics().timers]).toEqual([25, 0]);
+});

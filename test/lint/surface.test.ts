@@ -9,7 +9,7 @@ test("the rules know the exports as they are; else run: node test/lint/surface.t
 test("operations, what takes coroutines and what begins with the call are told apart", () => {
   const { functions, classes } = MODULES["fibril"]!;
   expect(functions["sleep"]).toEqual({ operation: "lazy" });
-  expect(functions["spawn"]).toEqual({ value: "Task", bodies: [[{ at: 0 }], [{ at: 1 }]] });
+  expect(functions["spawn"]).toEqual({ value: "Task", bodies: [[{ at: 1 }], [{ at: 0 }]] });
   expect(functions["all"]).toEqual({ operation: "lazy", bodies: [[{ at: 0, isList: true }]] });
   expect(functions["scope"]).toEqual({ operation: "lazy", bodies: [[{ at: 0, gives: ["Scope"] }]] });
   expect(functions["run"]).toEqual({ promise: true, bodies: [[{ at: 0 }]] });
