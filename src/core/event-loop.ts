@@ -126,9 +126,9 @@ export class EventLoop implements TaskLoop {
   #hostTimerOutside = false;
   #supervised = new Set<Supervised>();
   readonly #neighbours: Neighbours;
-  readonly #self = new WeakRef(this);
-  /** Whether it stands among the busy ones of its neighbours. */
-  #isBusy = false;
+  /** Where it stands among its neighbours. */
+  #standing: "idle" | "busy" | "waiting" = "idle";
+  #weakSelf: WeakRef<EventLoop> | null = null;
 
   constructor(options: EventLoopOptions = {}) {
     this.name = options.name ?? "loop";
@@ -340,10 +340,12 @@ export class EventLoop implements TaskLoop {
   #wake(): void {
     if (this.#phase !== "resting") return;
     this.#phase = "scheduled";
-    if (!this.#isBusy) {
-      this.#isBusy = true;
-      this.#neighbours.busy.add(this.#self);
-      this.#neighbours.stalled.delete(this);
+    if (this.#standing !== "busy") {
+      const { busy, waiting, stalled } = this.#neighbours;
+      if (this.#weakSelf !== null) waiting.delete(this.#weakSelf);
+      stalled.delete(this);
+      busy.add(this);
+      this.#standing = "busy";
     }
     // Once the budget of this turn of the host is used up, the host goes first, however the loop is woken.
     if (this.budget > 0 || this.refillBudget()) this.#host.soon(this.#slice);
@@ -445,18 +447,28 @@ export class EventLoop implements TaskLoop {
       return;
     }
     this.#clearHostTimer();
-    if (!outside) this.#fallIdle();
+    if (outside) this.#waitOutside();
+    else this.#fallIdle();
+  }
+
+  #waitOutside(): void {
+    const { busy, waiting } = this.#neighbours;
+    busy.delete(this);
+    // Made only here: the engine keeps what a new weak reference names until its current job is over.
+    waiting.add((this.#weakSelf ??= new WeakRef(this)));
+    this.#standing = "waiting";
   }
 
   /** Nothing can happen here any more, unless another loop of the thread does it: shared locks and channels know no loops. */
   #fallIdle(): void {
-    const { busy, stalled } = this.#neighbours;
-    this.#isBusy = false;
-    busy.delete(this.#self);
+    const { busy, waiting, stalled } = this.#neighbours;
+    busy.delete(this);
+    this.#standing = "idle";
     if (this.#supervised.size > 0) stalled.add(this);
-    for (const neighbour of busy) {
-      if (neighbour.deref() !== undefined) return; // it looks after the stalled ones when it falls idle itself
-      busy.delete(neighbour);
+    if (busy.size > 0) return; // the last one looks after those that are stalled when it falls idle itself
+    for (const neighbour of waiting) {
+      if (neighbour.deref() !== undefined) return;
+      waiting.delete(neighbour);
     }
     const idle = [...stalled];
     stalled.clear();
@@ -507,8 +519,10 @@ function runIn(asyncContext: AsyncContext, step: Runnable): void {
  * when none of the others has: a request per `run` with a semaphore for all of them is no deadlock.
  */
 interface Neighbours {
-  /** Something is ready, set or pending outside. Weak, since what waits for a promise that nobody keeps can never run again. */
-  readonly busy: Set<WeakRef<EventLoop>>;
+  /** Something is ready, or a timer is set. */
+  readonly busy: Set<EventLoop>;
+  /** Something is pending outside. Weak, since what waits for a promise that nobody keeps can never run again. */
+  readonly waiting: Set<WeakRef<EventLoop>>;
   /** Idle, though a `run` has not ended. */
   readonly stalled: Set<EventLoop>;
 }
@@ -517,7 +531,8 @@ const neighbourhoods = new WeakMap<Host, Neighbours>();
 
 function neighboursOn(host: Host): Neighbours {
   let neighbours = neighbourhoods.get(host);
-  if (neighbours === undefined) neighbourhoods.set(host, (neighbours = { busy: new Set(), stalled: new Set() }));
+  if (neighbours === undefined)
+    neighbourhoods.set(host, (neighbours = { busy: new Set(), waiting: new Set(), stalled: new Set() }));
   return neighbours;
 }
 

@@ -74,6 +74,6 @@ export function parseLines(text: string): ResultLine[] {
 /** A folder that goes with the test. */
 export async function temporaryFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "fibril-fetch-"));
-  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  onTestFinished(() => rm(folder, { recursive: true, force: true }), 120_000); // 100,000 files in the long run
   return folder;
 }
