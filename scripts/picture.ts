@@ -23,7 +23,8 @@ interface Result {
 const chosen = [
   { row: "switch", n: 1_000, label: "switch, 1,000 tasks" },
   { row: "depth", n: 100, label: "switch 100 calls deep" },
-  { row: "spawn-wait", n: 1_000, label: "spawn and join" },
+  { row: "spawn", n: 1_000, label: "spawn and join" },
+  { row: "spawn-wait", n: 1_000, label: "spawn, wait once, join" },
   { row: "channel", n: 1, label: "channel, unbuffered" },
   { row: "channel-many", n: 100, label: "channel, 100 senders" },
   { row: "lock", n: 100, label: "lock, 100 tasks" },
