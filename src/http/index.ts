@@ -6,7 +6,7 @@
 export { Session } from "./session.ts";
 export type { SessionOptions, SessionStatistics } from "./session.ts";
 export type { RequestOptions } from "./request.ts";
-export type { BodyChunk, BodyOptions, BodySource } from "./outgoing.ts";
+export type { BodyChunk, BodyOptions, BodySource } from "./body/outgoing.ts";
 export type { HeadersInit, HeaderValue } from "./headers.ts";
 export type { Query } from "./target.ts";
 
@@ -31,5 +31,5 @@ export {
   TooManyRedirects,
 } from "./errors.ts";
 export type { HttpPhase, HttpTimeouts, ProtocolProblem, Redirect, RequestSubject } from "./errors.ts";
-export { UndiciMissingError } from "./undici.ts";
-export type { UndiciModule } from "./undici.ts";
+export { UndiciMissingError } from "./connect/undici.ts";
+export type { UndiciModule } from "./connect/undici.ts";

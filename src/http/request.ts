@@ -7,15 +7,15 @@
 import { sharedWait, UsageError } from "../core/index.ts";
 import { Wait } from "../lowlevel.ts";
 import type { LoopPort, Started, Waiter } from "../lowlevel.ts";
-import { Drain } from "./drain.ts";
+import { Drain } from "./body/drain.ts";
 import { BodyConsumedError, describeRequest, ResponseError, TooManyRedirects, withoutCredentials } from "./errors.ts";
 import type { HttpTimeouts, Redirect, RequestSubject } from "./errors.ts";
 import { mergeHeaders, withDefaultHeader, withoutHeaders } from "./headers.ts";
 import type { HeadersInit, OutgoingHeaders } from "./headers.ts";
 import type { Holdings } from "./holdings.ts";
-import { encodeBody, isReplayable, NO_BODY } from "./outgoing.ts";
-import type { BodyOptions, OutgoingBody } from "./outgoing.ts";
-import type { ConnectionPool } from "./pool.ts";
+import { encodeBody, isReplayable, NO_BODY } from "./body/outgoing.ts";
+import type { BodyOptions, OutgoingBody } from "./body/outgoing.ts";
+import type { ConnectionPool } from "./connect/pool.ts";
 import { HttpResponse } from "./response.ts";
 import type { ResponseOrigin } from "./response.ts";
 import {

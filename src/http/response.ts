@@ -11,7 +11,7 @@ import { DecodeError } from "./errors.ts";
 import type { Redirect } from "./errors.ts";
 import { ResponseHeaders } from "./headers.ts";
 import type { Holdings } from "./holdings.ts";
-import { ResponseBody } from "./reading.ts";
+import { ResponseBody } from "./body/reading.ts";
 import type { Transfer } from "./transfer.ts";
 
 /** Where the time went, in milliseconds. With redirects, the phases are the sums over all requests. */

@@ -10,14 +10,14 @@ import type { HttpTimeouts } from "./errors.ts";
 import { mergeHeaders } from "./headers.ts";
 import type { HeadersInit, OutgoingHeaders } from "./headers.ts";
 import { Holdings } from "./holdings.ts";
-import { ConnectionPool } from "./pool.ts";
+import { ConnectionPool } from "./connect/pool.ts";
 import { RequestWait } from "./request.ts";
 import type { RequestOptions, SessionContext } from "./request.ts";
 import type { HttpResponse } from "./response.ts";
 import { parseBaseUrl } from "./target.ts";
 import { checkCount, checkTimeouts, DEFAULT_TIMEOUTS } from "./limits.ts";
-import { checkUndici, importUndici } from "./undici.ts";
-import type { UndiciModule } from "./undici.ts";
+import { checkUndici, importUndici } from "./connect/undici.ts";
+import type { UndiciModule } from "./connect/undici.ts";
 
 export interface SessionOptions {
   /** What relative URLs are relative to. Ends in "/". */

@@ -29,15 +29,15 @@ import {
 import type { HttpPhase, HttpTimeouts, RequestSubject } from "./errors.ts";
 import type { OutgoingHeaders } from "./headers.ts";
 import type { Holder, Holding } from "./holdings.ts";
-import { IncomingBody } from "./incoming.ts";
-import type { BodyFlow } from "./incoming.ts";
-import type { Place } from "./line.ts";
-import { OutgoingStream } from "./outgoing.ts";
-import type { OutgoingBody, StreamObserver } from "./outgoing.ts";
-import type { Connection, ConnectionPool, Host, Lessee } from "./pool.ts";
+import { IncomingBody } from "./body/incoming.ts";
+import type { BodyFlow } from "./body/incoming.ts";
+import type { Place } from "./queue/line.ts";
+import { OutgoingStream } from "./body/outgoing.ts";
+import type { OutgoingBody, StreamObserver } from "./body/outgoing.ts";
+import type { Connection, ConnectionPool, Host, Lessee } from "./connect/pool.ts";
 import type { Target } from "./target.ts";
-import { classifyError } from "./undici.ts";
-import type { ExchangeController, UndiciHeaders } from "./undici.ts";
+import { classifyError } from "./connect/undici.ts";
+import type { ExchangeController, UndiciHeaders } from "./connect/undici.ts";
 
 export type TransferPhase = "queued" | "connecting" | "headers" | "body" | "ended";
 

@@ -16,9 +16,9 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   combine: ["core", "data"],
   channels: ["core", "data"],
   interop: ["core", "channels"],
-  asyncio: ["core", "data"],
+  asyncio: ["core", "data", "executors"],
   executors: ["core", "sync", "channels", "interop"],
-  http: ["core", "sync", "time", "interop"],
+  http: ["core", "sync", "time", "channels", "interop"],
   testing: ["core", "data", "time"],
   inspector: ["core", "data"],
   lint: [],
@@ -34,7 +34,9 @@ const ENTRIES: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Packages of others that a folder may import. Each of them is an optional peer. */
-const PACKAGES: Readonly<Record<string, readonly string[]>> = { http: ["undici"] };
+const PACKAGES: Readonly<Record<string, readonly string[]>> = {
+  http: ["undici", "socks", "tough-cookie", "ws", "fastify", "hono"],
+};
 
 /** Where Node's own modules are allowed: what runs in a browser too must not need them. */
 const NODE_MODULES: readonly string[] = [

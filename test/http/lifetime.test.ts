@@ -7,7 +7,7 @@ import { Session } from "fibril/http";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
-import { importUndici } from "../../src/http/undici.ts";
+import { importUndici } from "../../src/http/connect/undici.ts";
 import { failureOf, NOTHING, withSession } from "./harness.ts";
 import { startHttpServer } from "./servers.ts";
 import { undiciVersions } from "./undici-versions.ts";

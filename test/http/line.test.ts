@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { Line } from "../../src/http/line.ts";
-import type { LineHost, Place } from "../../src/http/line.ts";
+import { Line } from "../../src/http/queue/line.ts";
+import type { LineHost, Place } from "../../src/http/queue/line.ts";
 
 class Host implements LineHost {
   inside = 0;

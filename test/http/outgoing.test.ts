@@ -1,8 +1,8 @@
 import { Readable } from "node:stream";
 import { describe, expect, test } from "vitest";
 import { InvalidRequestError } from "../../src/http/errors.ts";
-import { encodeBody, isReplayable, OutgoingStream } from "../../src/http/outgoing.ts";
-import type { BodyOptions, StreamSource } from "../../src/http/outgoing.ts";
+import { encodeBody, isReplayable, OutgoingStream } from "../../src/http/body/outgoing.ts";
+import type { BodyOptions, StreamSource } from "../../src/http/body/outgoing.ts";
 
 const subject = { method: "POST", url: "http://h/" };
 

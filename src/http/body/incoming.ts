@@ -8,8 +8,8 @@
  * What has arrived is never lost: an error comes after the pieces that came before it, and a reader that is cancelled
  * leaves them in the buffer for the next one.
  */
-import { BodyTooLarge } from "./errors.ts";
-import type { RequestSubject } from "./errors.ts";
+import { BodyTooLarge } from "../errors.ts";
+import type { RequestSubject } from "../errors.ts";
 
 /** The connection, as the body sees it. */
 export interface BodyFlow {

@@ -1,9 +1,9 @@
 /**
  * Reads a body that nobody wants, so that its connection can be used again; gives up where a new one is cheaper.
  */
-import type { LoopPort, Timer } from "../lowlevel.ts";
+import type { LoopPort, Timer } from "../../lowlevel.ts";
 import type { BodyReader, IncomingBody } from "./incoming.ts";
-import type { Transfer } from "./transfer.ts";
+import type { Transfer } from "../transfer.ts";
 
 // A new connection costs one to three round trips; this much arrives in about as many.
 const DRAIN_BYTES = 64 * 1024;

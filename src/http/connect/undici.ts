@@ -12,9 +12,9 @@
  * All timers of undici for connecting, headers and bodies are off; the loop's own replace them. What is left is the
  * one that closes an idle connection (unreferenced, ended by `destroy`).
  */
-import { FibrilError } from "../core/index.ts";
-import type { ProtocolProblem } from "./errors.ts";
-import type { OutgoingHeaders } from "./headers.ts";
+import { FibrilError } from "../../core/index.ts";
+import type { ProtocolProblem } from "../errors.ts";
+import type { OutgoingHeaders } from "../headers.ts";
 
 /** What undici calls during an exchange. */
 export interface ExchangeHandler {

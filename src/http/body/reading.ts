@@ -6,16 +6,16 @@
  * Whether something outside the loop is pending is said by the transfer, not by the waits here: it knows whether the
  * peer may send.
  */
-import { UsageError } from "../core/index.ts";
-import type { Cancelled, Operation } from "../core/index.ts";
-import { Wait } from "../lowlevel.ts";
-import type { LoopPort, Started, Waiter } from "../lowlevel.ts";
+import { UsageError } from "../../core/index.ts";
+import type { Cancelled, Operation } from "../../core/index.ts";
+import { Wait } from "../../lowlevel.ts";
+import type { LoopPort, Started, Waiter } from "../../lowlevel.ts";
 import { Drain } from "./drain.ts";
-import { describeRequest } from "./errors.ts";
-import type { RequestSubject } from "./errors.ts";
-import type { Holdings } from "./holdings.ts";
+import { describeRequest } from "../errors.ts";
+import type { RequestSubject } from "../errors.ts";
+import type { Holdings } from "../holdings.ts";
 import type { BodyReader, IncomingBody } from "./incoming.ts";
-import type { Transfer } from "./transfer.ts";
+import type { Transfer } from "../transfer.ts";
 
 type BodyUse = "unread" | "read in chunks" | "read as a whole" | "discarded" | "closed";
 

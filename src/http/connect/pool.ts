@@ -7,9 +7,9 @@
  *
  * The idle connection that was used last goes first: it is the least likely to have been closed by the server.
  */
-import type { LoopPort, Runnable } from "../lowlevel.ts";
-import { Line } from "./line.ts";
-import type { LineHost, Place } from "./line.ts";
+import type { LoopPort, Runnable } from "../../lowlevel.ts";
+import { Line } from "../queue/line.ts";
+import type { LineHost, Place } from "../queue/line.ts";
 import { createClient, createConnector } from "./undici.ts";
 import type {
   ConnectCallback,

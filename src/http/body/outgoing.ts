@@ -6,10 +6,10 @@
  * broken connection; a cancelled request must close a stream that hangs in `next()`, which undici leaves waiting; and
  * the limit for the peer must not run while it is the stream that is slow.
  */
-import { InvalidRequestError } from "./errors.ts";
-import type { RequestSubject } from "./errors.ts";
-import { withDefaultHeader } from "./headers.ts";
-import type { OutgoingHeaders } from "./headers.ts";
+import { InvalidRequestError } from "../errors.ts";
+import type { RequestSubject } from "../errors.ts";
+import { withDefaultHeader } from "../headers.ts";
+import type { OutgoingHeaders } from "../headers.ts";
 
 /** A piece of a request body. */
 export type BodyChunk = string | ArrayBuffer | ArrayBufferView;
