@@ -23,7 +23,7 @@ export class Cancelled {
   /** What the canceller gave; `undefined` when nothing. */
   readonly reason: unknown;
   readonly source: CancelSource;
-  /** Name of the task that asked, or `null` when it was not a task. */
+  /** Name of the task that asked, or failed; `null` when it was not a task. */
   readonly by: string | null;
   /** When it was asked, in milliseconds of the loop's clock. */
   readonly at: number;

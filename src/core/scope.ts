@@ -311,9 +311,9 @@ export class Scope implements TaskScope {
   }
 
   /** @internal */
-  request(source: CancelSource, reason: unknown): void {
+  request(source: CancelSource, reason: unknown, culprit: { readonly name: string } | null = running.task): void {
     if (this.#cancelled !== null || this.#state === "left") return;
-    const by = running.task === null ? null : running.task.name;
+    const by = culprit === null ? null : culprit.name;
     if (source === "deadline" && this.host !== null) this.waitedFor = this.host.waitingFor;
     this.#cancelled = new Cancelled(this, source, reason, by, this.loop.now());
     // A body that cancels and then returns had no more use for what was left.
@@ -340,10 +340,10 @@ export class Scope implements TaskScope {
   }
 
   /** A failure of the body, a child or a release. The first one cancels the scope. @internal */
-  fail(error: unknown): void {
+  fail(error: unknown, culprit: { readonly name: string } | null = running.task): void {
     if (this.#failure === null) {
       this.#failure = { error };
-      this.request("failure", error);
+      this.request("failure", error, culprit);
     } else if (!suppress(this.#failure.error, error)) {
       this.loop.report({
         kind: "lost-error",
@@ -373,7 +373,7 @@ export class Scope implements TaskScope {
       if ((outcome.cancelled.scope as Scope).host !== task) this.isCutShort = true; // not by its own cancel()
     } else if (outcome.status === "failed") {
       if (this.#onChildFailure === null) {
-        if (!wasStarting) this.fail(outcome.error);
+        if (!wasStarting) this.fail(outcome.error, task);
       } else if (!observed) this.#onChildFailure(task, outcome.error);
     }
   }

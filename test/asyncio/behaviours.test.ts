@@ -202,7 +202,7 @@ describe("tasks", () => {
     });
   });
 
-  test("test_exception_during_cancel: another error of the cleanup wins", () => {
+  test("test_baseexception_during_cancel: another error of the cleanup wins", () => {
     play(function* () {
       const other = new Error("cleanup");
       const task = yield* started(
@@ -379,7 +379,7 @@ describe("futures", () => {
     });
   });
 
-  test("test_schedule_callbacks_list_mutation: a callback may remove one that is scheduled already; it is called all the same", () => {
+  test("test_schedule_callbacks_list_mutation_1: a callback may remove one that is scheduled already; it is called all the same", () => {
     play(function* () {
       const future = newFuture<number>();
       let called = false;
@@ -507,7 +507,7 @@ describe("wait, asCompleted, gather, shield", () => {
     });
   });
 
-  test("test_shield_*: result, exception and cancellation of the inner; a late failure is reported", () => {
+  test("test_shield_*, test_shield_cancel_outer_exception: result, exception and cancellation of the inner; a late failure is reported", () => {
     const { finish, complaints } = stage();
     const error = new TypeError("x");
     finish(
@@ -533,7 +533,7 @@ describe("wait, asCompleted, gather, shield", () => {
 });
 
 describe("time limits", () => {
-  test("test_wait_for_timeout_less_then_0_or_0: a coroutine does not begin, a done future gives its result", () => {
+  test("test_wait_for_timeout_less_then_0_or_0_coroutine_do_not_started: a coroutine does not begin, a done future gives its result", () => {
     play(function* () {
       let begun = false;
       const coroutine = function* (): Coroutine<void> {

@@ -201,7 +201,7 @@ describe("call graphs", () => {
     yield* inner();
   }
 
-  test("where a task stands, innermost first, and who awaits it, by whatever way", () => {
+  test("test_graph: where a task stands, innermost first, and who awaits it, by whatever way", () => {
     play(function* () {
       const task = createTask(outer(), { name: "leaf" });
       const start = function* (name: string, body: () => Coroutine<unknown>) {
@@ -288,7 +288,7 @@ describe("call graphs", () => {
     });
   });
 
-  test("outside a loop a future has to be named; a circle has an end", () => {
+  test("test_tools: outside a loop a future has to be named; a circle has an end", () => {
     expect(thrownBy(() => captureCallGraph())).toBeInstanceOf(RuntimeError);
     expect(thrownBy(() => captureCallGraph(5 as never))).toBeInstanceOf(UsageError);
     play(function* () {

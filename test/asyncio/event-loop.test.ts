@@ -16,7 +16,7 @@ import type { Coroutine } from "../../src/asyncio/index.ts";
 import { now, play, stage, thrownBy, thrownIn } from "./virtual.ts";
 
 describe("running", () => {
-  test("stop before a run: exactly one iteration", async () => {
+  test("test_run_forever_pre_stopped: stop before a run is exactly one iteration", async () => {
     const { loop, host } = stage();
     const log: string[] = [];
     loop.callSoon(() => {
@@ -193,7 +193,7 @@ describe("callbacks and timers", () => {
     expect([chained, chained === 0.12]).toEqual([0.1 + 0.02, false]);
   });
 
-  test("timers of the past run in the order of their times", () => {
+  test("test_call_later_negative_delays: timers of the past run in the order of their times", () => {
     const { loop, host } = stage();
     const log: number[] = [];
     loop.callLater(-1, () => log.push(-1));
@@ -218,7 +218,7 @@ describe("callbacks and timers", () => {
     expect(complaints).toEqual([]);
   });
 
-  test("ten thousand timers that were cancelled leave nothing", () => {
+  test("test__run_once_cancelled_event_cleanup: ten thousand timers that were cancelled leave nothing", () => {
     play(function* () {
       const loop = getRunningLoop();
       for (let i = 0; i < 10_000; i++) loop.callLater(1000 + i, () => {}).cancel();
@@ -249,7 +249,7 @@ describe("callbacks and timers", () => {
     expect(complaints[0]!.message).toContain("careless");
   });
 
-  test("an exception handler that throws does not stop the loop; both errors are reported", () => {
+  test("test_set_exc_handler_broken: an exception handler that throws does not stop the loop; both errors are reported", () => {
     const clock = new VirtualClock();
     const host = new VirtualHost(clock);
     const reports: Report[] = [];

@@ -30,7 +30,7 @@ async function failUnseen(loop: EventLoop, error: unknown): Promise<void> {
   await loop.runUntilComplete(sleep(0.001));
 }
 
-test("a failure that nobody looked at is reported once its task is collected, as in CPython, and only once", async () => {
+test("test_tb_logger_exception_unretrieved: a failure that nobody looked at is reported once its task is collected, as in CPython, and only once", async () => {
   const loop = newEventLoop();
   const seen: unknown[] = [];
   loop.setExceptionHandler((_loop, context) => void seen.push(context.exception));

@@ -139,7 +139,7 @@ describe("cancelling a task", () => {
     });
   });
 
-  test("by itself: the code up to the next suspension still runs", () => {
+  test("test_cancel_current_task: by itself: the code up to the next suspension still runs", () => {
     const log: string[] = [];
     play(function* () {
       const task = createTask(
@@ -155,7 +155,7 @@ describe("cancelling a task", () => {
     expect(log).toEqual(["still here"]);
   });
 
-  test("by itself, and then it returns: cancelled", () => {
+  test("test_cancel_at_end: by itself, and then it returns: cancelled", () => {
     play(function* () {
       const task = createTask(
         // oxlint-disable-next-line require-yield -- it ends before any suspension
@@ -288,7 +288,7 @@ describe("iterations", () => {
     });
   });
 
-  test("a task runs in a copy of the context: set 1, start, set 5; the child sees 1, sets 2, the parent sees 5", () => {
+  test("test_context_4: a task runs in a copy of the context: set 1, start, set 5; the child sees 1, sets 2, the parent sees 5", () => {
     play(function* () {
       const variable = new ContextVar<number>("variable");
       variable.set(1);
@@ -318,7 +318,7 @@ describe("gather", () => {
     expect(log).toEqual(["thrown 1", "other done 2"]);
   });
 
-  test("a child that is cancelled: the await throws, the whole is not cancelled, the sibling runs on", () => {
+  test("test_one_cancellation: a child that is cancelled: the await throws, the whole is not cancelled, the sibling runs on", () => {
     const log: string[] = [];
     play(function* () {
       const child = createTask(sleep(5));
@@ -352,7 +352,7 @@ describe("wait and asCompleted", () => {
     });
   });
 
-  test("wait that is cancelled: the child goes on", () => {
+  test("test_yield_wait_does_not_shield_cancel: wait that is cancelled: the child goes on", () => {
     const log: string[] = [];
     play(function* () {
       const child = createTask(logged(log, "child", 2));
@@ -383,7 +383,7 @@ describe("wait and asCompleted", () => {
     });
   });
 
-  test("asCompleted of delays 1 and 5 with a timeout of 2: a value, a TimeoutError, the task runs on", () => {
+  test("test_as_completed_with_timeout: asCompleted of delays 1 and 5 with a timeout of 2: a value, a TimeoutError, the task runs on", () => {
     play(function* () {
       const slow = createTask(sleep(5, "slow"));
       const [first, second] = [...asCompleted([createTask(sleep(1, "fast")), slow], { timeout: 2 })];
@@ -408,7 +408,7 @@ describe("time limits", () => {
     });
   });
 
-  test("waitFor, and what is inside returns 42 when cancelled: 42", () => {
+  test("test_wait_for_cancel_suppressed: waitFor, and what is inside returns 42 when cancelled: 42", () => {
     play(function* () {
       const stubborn = createTask(
         (function* () {
@@ -424,7 +424,7 @@ describe("time limits", () => {
     });
   });
 
-  test("waitFor with 0 of a task whose cleanup takes two seconds: TimeoutError after the cleanup", () => {
+  test("test_wait_for_waits_for_task_cancellation: waitFor with 0 of a task whose cleanup takes two seconds: TimeoutError after the cleanup", () => {
     play(function* () {
       const task = createTask(
         (function* () {
@@ -548,7 +548,7 @@ describe("groups", () => {
     });
   });
 
-  test("a task is refused while the group is shutting down; its coroutine never begins", () => {
+  test("test_taskgroup_no_create_task_after_failure: a task is refused while the group is shutting down; its coroutine never begins", () => {
     const log: unknown[] = [];
     play(function* () {
       const group = new TaskGroup();
@@ -581,7 +581,7 @@ describe("groups", () => {
     });
   });
 
-  test("cancelled from outside, and a cleanup fails: the group is thrown, the task is not cancelled, the count stays 1", () => {
+  test("test_error_and_cancel: cancelled from outside, and a cleanup fails: the group is thrown, the task is not cancelled, the count stays 1", () => {
     play(function* () {
       const seen: unknown[] = [];
       const task = createTask(
