@@ -11,6 +11,7 @@ import { sideBySide } from "./compare.ts";
 import { FEATURES, generate, NEEDS_3_15 } from "./generate.ts";
 import type { Feature } from "./generate.ts";
 import { trace } from "./interpret.ts";
+import { runNatively } from "./native-python.ts";
 import { programText } from "./program.ts";
 import type { Program } from "./program.ts";
 import { Python } from "./python.ts";
@@ -30,6 +31,7 @@ const HELP = `npm run test:oracle -- [options]
   --show            print the program and both traces (with --programs 1)
   --corpus N        choose N of the programs and record them as the corpus of the ordinary tests
   --record          record the fixtures anew
+  --native PYTHON   run the same programs on this CPython, too, for the time they take (3.13 or later)
 FIBRIL_PYODIDE=folder lets another version of pyodide judge.`;
 
 const { values: options } = parseArgs({
@@ -42,6 +44,7 @@ const { values: options } = parseArgs({
     show: { type: "boolean", default: false },
     corpus: { type: "string" },
     record: { type: "boolean", default: false },
+    native: { type: "string" },
     help: { type: "boolean", default: false },
   },
 });
@@ -78,11 +81,20 @@ async function judge(): Promise<number> {
   let differ = 0;
   let oursMs = 0;
   let events = 0;
+  let nativeMs = 0;
+  let nativeVersion = "";
   for (let at = 0; at < count; at += BATCH) {
     const size = Math.min(BATCH, count - at);
     // Distinct programs for distinct seeds, also for neighbouring ones.
     const programs = Array.from({ length: size }, (_, i) => generate((seed * 1_000_003 + at + i) >>> 0, features));
     const recording = python.record(programs);
+    // Whoever compares times lets one run after the other; else both at once are done sooner.
+    if (options.native !== undefined) {
+      await recording;
+      const run = await runNatively(options.native, programs);
+      nativeMs += run.ms;
+      nativeVersion = run.version;
+    }
     const before = systemClock.now();
     const actual = programs.map((program) => trace(program));
     oursMs += systemClock.now() - before;
@@ -118,6 +130,12 @@ async function judge(): Promise<number> {
     `${took}; ${(events / count).toFixed(0)} events a program; ` +
       `CPython (wasm) ${each(pythonMs)} a program, fibril/asyncio ${each(oursMs)}: ${(pythonMs / oursMs).toFixed(1)} times as fast`,
   );
+  if (options.native !== undefined) {
+    console.log(
+      `CPython ${nativeVersion} (native) ${each(nativeMs)} a program: ` +
+        `fibril/asyncio is ${(nativeMs / oursMs).toFixed(1)} times as fast`,
+    );
+  }
   console.log(`${count} programs, ${differ} differ`);
   return differ === 0 ? 0 : 1;
 }
