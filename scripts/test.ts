@@ -19,6 +19,8 @@ interface VitestReport {
 }
 
 const root = fileURLToPath(new URL("../", import.meta.url));
+// Programs and threads of the tests run the sources as they are: what the engine makes of them is kept from one to the next.
+process.env["NODE_COMPILE_CACHE"] ??= join(root, "node_modules/.cache/compile");
 const npm = process.platform === "win32" ? "npm.cmd" : "npm";
 let running: ChildProcess | undefined;
 let stopped = false;

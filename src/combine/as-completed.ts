@@ -5,10 +5,10 @@
  * sequence is given to a body (as in `mapStream`, where the reasons are).
  * The key tells which one it was; that is `current_index` of tornado's `WaitIterator`, without its state.
  */
-import { describeValue, Scope, scope, Task, UsageError } from "../core/index.ts";
-import type { Body, Coroutine, Operation, Outcome, Sequence, Waiter, Watcher } from "../core/index.ts";
-import { checkOperands, isList, taskFor } from "./operands.ts";
-import type { Results } from "./operands.ts";
+import { describeValue, Scope, scope, UsageError } from "../core/index.ts";
+import type { Body, Coroutine, Operation, Outcome, Sequence, Task, Waiter, Watcher } from "../core/index.ts";
+import { checkOperands, heldTask, isList, taskFor } from "./operands.ts";
+import type { Results, TaskHolder } from "./operands.ts";
 import { Outlet } from "./outlet.ts";
 
 /** An operand that has ended. */
@@ -36,10 +36,10 @@ type BodiesOf<T> = readonly Body<T>[] | Readonly<Record<string, Body<T>>>;
  *   yield* forEach(answers, function* ({ key, outcome }) { console.log(key, outcome.status) });
  * });
  */
-export function asCompleted<const Tasks extends readonly Task<unknown>[]>(
+export function asCompleted<const Tasks extends readonly TaskHolder<unknown>[]>(
   tasks: Tasks,
 ): Sequence<Completed<Results<Tasks>[number]>>;
-export function asCompleted<const Tasks extends Readonly<Record<string, Task<unknown>>>>(
+export function asCompleted<const Tasks extends Readonly<Record<string, TaskHolder<unknown>>>>(
   tasks: Tasks,
 ): Sequence<Completed<Results<Tasks>[keyof Tasks], keyof Tasks & string>>;
 export function asCompleted<const Bodies extends readonly Body<unknown>[], Result>(
@@ -58,14 +58,14 @@ export function asCompleted(
   if (consume !== undefined) return runAsCompleted(operands, consume);
   const entries = entriesOf(operands);
   for (const [key, task] of entries) {
-    if (!(task instanceof Task)) {
+    if (heldTask(task) === null) {
       throw new UsageError(
         `asCompleted() without a body takes tasks, got ${describeValue(task)} at ${key}; pass a body for operations`,
       );
     }
   }
   const completions = new Completions(null);
-  for (const [key, task] of entries) completions.add(key, task as Task<unknown>, false);
+  for (const [key, task] of entries) completions.add(key, heldTask(task)!, false);
   completions.seal();
   return completions;
 }

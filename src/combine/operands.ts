@@ -50,6 +50,17 @@ export function checkList(what: string, operands: unknown): void {
   );
 }
 
+/** A task, or what stands for one: a `JobHandle`. A task's `task` is itself. */
+export interface TaskHolder<T> extends Operation<T> {
+  readonly task: Task<T>;
+}
+
+/** The task that it stands for; `null` when it is nothing of the kind. */
+export function heldTask(operand: unknown): Task<unknown> | null {
+  const task: unknown = (operand as Partial<TaskHolder<unknown>> | null | undefined)?.task;
+  return task instanceof Task ? task : null;
+}
+
 export function isList(operands: object): operands is readonly unknown[] {
   return Array.isArray(operands);
 }

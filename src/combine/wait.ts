@@ -1,9 +1,11 @@
 /**
  * Looking after tasks that somebody else owns: wait for some of them, for a while, and touch none.
  */
-import { describeValue, sharedWait, Task, UsageError, Wait } from "../core/index.ts";
-import type { Operation, Started, Timer, Waiter, Watcher } from "../core/index.ts";
+import { describeValue, sharedWait, UsageError, Wait } from "../core/index.ts";
+import type { Operation, Started, Task, Timer, Waiter, Watcher } from "../core/index.ts";
 import { checkMs } from "./errors.ts";
+import { heldTask } from "./operands.ts";
+import type { TaskHolder } from "./operands.ts";
 
 export interface WaitOptions {
   /** How long to wait at most, in milliseconds. Default: for ever. Zero looks at once. */
@@ -32,7 +34,7 @@ export interface WaitResult<AnyTask> {
  * const { done, pending } = yield* wait(tasks, { timeoutMs: 500, returnWhen: "first" });
  * for (const task of pending) task.cancel();
  */
-export function wait<AnyTask extends Task<unknown>>(
+export function wait<AnyTask extends TaskHolder<unknown>>(
   tasks: readonly AnyTask[],
   options: WaitOptions = {},
 ): Operation<WaitResult<AnyTask>> {
@@ -44,13 +46,13 @@ export function wait<AnyTask extends Task<unknown>>(
     );
   }
   for (const task of tasks) {
-    if (!(task instanceof Task))
+    if (heldTask(task) === null)
       throw new UsageError(`wait() takes tasks, got ${describeValue(task)}; spawn() what is to be waited for`);
   }
   return new WaitFor([...tasks], timeoutMs, returnWhen);
 }
 
-class WaitFor<AnyTask extends Task<unknown>> extends Wait<WaitResult<AnyTask>> implements Timer {
+class WaitFor<AnyTask extends TaskHolder<unknown>> extends Wait<WaitResult<AnyTask>> implements Timer {
   heapIndex = -1;
   readonly #tasks: readonly AnyTask[];
   readonly #timeoutMs: number;
@@ -68,7 +70,7 @@ class WaitFor<AnyTask extends Task<unknown>> extends Wait<WaitResult<AnyTask>> i
   }
 
   get reason(): string {
-    const open = this.#tasks.filter((task) => !task.isSettled).map((task) => `"${task.name}"`);
+    const open = this.#tasks.filter(({ task }) => !task.isSettled).map(({ task }) => `"${task.name}"`);
     const shown = open.length > 3 ? `${open.slice(0, 3).join(", ")} and ${open.length - 3} more` : open.join(", ");
     const which = { all: "all", first: "the first", firstFailure: "the first failure" }[this.#returnWhen];
     return `${which} of task(s) ${shown}`;
@@ -81,16 +83,16 @@ class WaitFor<AnyTask extends Task<unknown>> extends Wait<WaitResult<AnyTask>> i
   protected start(task: Waiter): Started<WaitResult<AnyTask>> {
     if (this.#waiter !== null) throw sharedWait("wait");
     const result = this.#result();
-    if (result.pending.length === 0 || this.#timeoutMs === 0 || result.done.some((it) => this.#isEnough(it)))
+    if (result.pending.length === 0 || this.#timeoutMs === 0 || result.done.some((it) => this.#isEnough(it.task)))
       return task.complete(this, result);
     for (const pending of result.pending) {
-      if ((pending as unknown) === task.task)
+      if ((pending.task as unknown) === task.task)
         throw new UsageError(`task "${task.name}" cannot wait for itself`, "SELF_JOIN");
     }
     this.#waiter = task;
     this.#open = result.pending.length;
-    this.#isExternal = result.pending.some((it) => it.loop !== task.loop);
-    this.#watches = result.pending.map((pending) => new Watch(this as never, pending));
+    this.#isExternal = result.pending.some((it) => it.task.loop !== task.loop);
+    this.#watches = result.pending.map((pending) => new Watch(this as never, pending.task));
     for (const watch of this.#watches) watch.task.watch(watch);
     if (this.#timeoutMs !== Infinity) task.loop.addTimer(this, task.loop.now() + this.#timeoutMs);
     return task.park(this);
@@ -122,7 +124,7 @@ class WaitFor<AnyTask extends Task<unknown>> extends Wait<WaitResult<AnyTask>> i
   #result(): WaitResult<AnyTask> {
     const done: AnyTask[] = [];
     const pending: AnyTask[] = [];
-    for (const task of this.#tasks) (task.isSettled ? done : pending).push(task);
+    for (const it of this.#tasks) (it.task.isSettled ? done : pending).push(it);
     return { done, pending };
   }
 
@@ -138,9 +140,9 @@ class Watch implements Watcher {
   before: Watch | null = null;
   after: Watch | null = null;
   readonly task: Task<unknown>;
-  readonly #waits: WaitFor<Task<unknown>>;
+  readonly #waits: WaitFor<TaskHolder<unknown>>;
 
-  constructor(waits: WaitFor<Task<unknown>>, task: Task<unknown>) {
+  constructor(waits: WaitFor<TaskHolder<unknown>>, task: Task<unknown>) {
     this.#waits = waits;
     this.task = task;
   }

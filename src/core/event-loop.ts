@@ -340,9 +340,9 @@ export class EventLoop implements TaskLoop {
   #wake(): void {
     if (this.#phase !== "resting") return;
     this.#phase = "scheduled";
-    if (this.#standing !== "busy") {
-      const { busy, waiting, stalled } = this.#neighbours;
-      if (this.#weakSelf !== null) waiting.delete(this.#weakSelf);
+    // One that waits for the outside stays where it is: either way it is not idle, and this is the path of every event from outside.
+    if (this.#standing === "idle") {
+      const { busy, stalled } = this.#neighbours;
       stalled.delete(this);
       busy.add(this);
       this.#standing = "busy";
@@ -452,6 +452,7 @@ export class EventLoop implements TaskLoop {
   }
 
   #waitOutside(): void {
+    if (this.#standing === "waiting") return;
     const { busy, waiting } = this.#neighbours;
     busy.delete(this);
     // Made only here: the engine keeps what a new weak reference names until its current job is over.
@@ -463,6 +464,7 @@ export class EventLoop implements TaskLoop {
   #fallIdle(): void {
     const { busy, waiting, stalled } = this.#neighbours;
     busy.delete(this);
+    if (this.#weakSelf !== null) waiting.delete(this.#weakSelf);
     this.#standing = "idle";
     if (this.#supervised.size > 0) stalled.add(this);
     if (busy.size > 0) return; // the last one looks after those that are stalled when it falls idle itself
@@ -521,7 +523,7 @@ function runIn(asyncContext: AsyncContext, step: Runnable): void {
 interface Neighbours {
   /** Something is ready, or a timer is set. */
   readonly busy: Set<EventLoop>;
-  /** Something is pending outside. Weak, since what waits for a promise that nobody keeps can never run again. */
+  /** Something is pending outside, or was when it last rested: it stays here until it is idle. Weak, since what waits for a promise that nobody keeps can never run again. */
   readonly waiting: Set<WeakRef<EventLoop>>;
   /** Idle, though a `run` has not ended. */
   readonly stalled: Set<EventLoop>;

@@ -372,7 +372,9 @@ export class Scope implements TaskScope {
     if (outcome.status === "cancelled") {
       if ((outcome.cancelled.scope as Scope).host !== task) this.isCutShort = true; // not by its own cancel()
     } else if (outcome.status === "failed") {
-      if (this.#onChildFailure === null) {
+      if (task.keepsFailure) {
+        if (!observed) task.forgetObservation();
+      } else if (this.#onChildFailure === null) {
         if (!wasStarting) this.fail(outcome.error, task);
       } else if (!observed) this.#onChildFailure(task, outcome.error);
     }

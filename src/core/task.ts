@@ -88,6 +88,7 @@ const WAS_CANCELLED = 32; // settled by a cancellation
 const OBSERVED = 64; // somebody joined it or looked at its outcome
 const WITHDRAWING = 256; // its wait is being withdrawn: nothing wakes it
 const WRAPPED = 128; // a hand-written iterator was reported for it
+const KEEPS_FAILURE = 512; // its failure does not fail its scope
 
 const WAKEABLE = STAGE | WITHDRAWING;
 
@@ -375,6 +376,16 @@ export class Task<T>
     this.flags |= OBSERVED;
     if (!(this.flags & WAS_CANCELLED)) return this.value;
     return new CancelledError(`task "${this.name}"`, (this.value as Cancelled).reason);
+  }
+
+  /** Its failure is told by a handle; the scope that it belongs to does not fail by it. @internal */
+  keepFailure(): void {
+    this.flags |= KEEPS_FAILURE;
+  }
+
+  /** @internal */
+  get keepsFailure(): boolean {
+    return (this.flags & KEEPS_FAILURE) !== 0;
   }
 
   /** Nobody has seen its outcome after all. @internal */

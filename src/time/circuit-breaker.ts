@@ -48,8 +48,11 @@ export interface CircuitBreakerOptions {
   readonly openMs?: number;
   /** How many trial calls may go on at the same time while it is half-open. Default: 1. */
   readonly halfOpenMax?: number;
-  /** Whether an error is a failure of the other side. An error that is none counts as success: it has answered. Default: all are. */
-  readonly isFailure?: (error: unknown) => boolean;
+  /**
+   * Whether an error is a failure of the other side. An error that is none counts as success: it has answered. `undefined`: it says
+   * nothing about the other side, as a cancellation. Default: all are.
+   */
+  readonly isFailure?: (error: unknown) => boolean | undefined;
   /** Called after each change of state. What it throws is reported by the loop. */
   readonly onStateChange?: (change: CircuitStateChange) => void;
   /** Default: `"circuit breaker"`. */
@@ -61,7 +64,7 @@ export interface CircuitBreakerStatistics {
   readonly state: CircuitState;
   readonly succeeded: number;
   readonly failed: number;
-  /** Calls that were cancelled. */
+  /** Calls that were cancelled, or have ended in a way that says nothing about the other side. */
   readonly cancelled: number;
   /** Calls that were not made, because it was open. */
   readonly refused: number;
@@ -96,7 +99,7 @@ export class CircuitBreaker {
   readonly #ratio: number;
   readonly #openMs: number;
   readonly #halfOpenMax: number;
-  readonly #isFailure: (error: unknown) => boolean;
+  readonly #isFailure: (error: unknown) => boolean | undefined;
   readonly #onStateChange: ((change: CircuitStateChange) => void) | undefined;
   readonly #window: RollingCount;
   /** A new object for each state that it enters: a call remembers the one in which it began. */
@@ -152,7 +155,8 @@ export class CircuitBreaker {
       // What the cleanup of a cancelled call throws says nothing about the other side either.
       if (!(error instanceof Cancelled) && self.unwinding === held) {
         verdict = "failure"; // also when `isFailure` throws
-        if (!this.#isFailure(error)) verdict = "success";
+        const isFailure = this.#isFailure(error);
+        if (isFailure !== true) verdict = isFailure === undefined ? "none" : "success";
       }
       throw error;
     } finally {

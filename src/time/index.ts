@@ -1,3 +1,4 @@
+export { Backoff } from "./backoff.ts";
 export type { BackoffOptions, Jitter } from "./backoff.ts";
 export { CIRCUIT_TRANSITIONS, CircuitBreaker } from "./circuit-breaker.ts";
 export type {

@@ -284,7 +284,7 @@ describe("an iterator of a scope", () => {
               try {
                 return yield* sequence.next();
               } finally {
-                yield* sleep(60);
+                yield* sleep(400);
               }
             },
             close: () => sequence.close(),

@@ -49,8 +49,9 @@ test("the library, the command, the examples and the benchmarks are clean", () =
 });
 
 const known = [
+  "src/executors/scope-end.ts: no-swallowed-cancelled", // on purpose: it throws all errors at the end
   "src/combine/supervise.ts: no-swallowed-cancelled", // on purpose: it tries a second time
-];
+].sort();
 
 test("the programs in README and docs are clean", () => {
   const folder = mkdtempSync(join(tmpdir(), "fibril-docs-"));
