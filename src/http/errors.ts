@@ -63,8 +63,8 @@ export class HttpTimeoutError extends TimeoutError {
   readonly method: string;
   readonly url: string;
 
-  constructor(subject: RequestSubject, phase: HttpPhase, limitMs: number) {
-    super(`${describeRequest(subject)}: ${PHASE_GOALS[phase]}`, limitMs);
+  constructor(subject: RequestSubject, phase: HttpPhase, limitMs: number, waitedFor: string | null = null) {
+    super(`${describeRequest(subject)}: ${PHASE_GOALS[phase]}`, limitMs, undefined, waitedFor);
     this.message += `; if that is too strict, raise timeout.${PHASE_OPTIONS[phase]}`;
     this.phase = phase;
     this.method = subject.method;
@@ -96,7 +96,10 @@ export interface HttpTimeouts {
   readonly queueMs: number;
   /** Name look-up, TCP and TLS. Default: 10 s. */
   readonly connectMs: number;
-  /** From the request, or a piece of its body, on its way to the next piece or the response headers. Default: 60 s. */
+  /**
+   * From the request, or a piece of its body, on its way to the next piece or the response headers; an interim answer (1xx) starts it anew, at
+   * most 100 times. Default: 60 s.
+   */
   readonly headersMs: number;
   /** The longest silence inside the response body while it is being read. Default: 60 s. */
   readonly idleMs: number;
@@ -104,17 +107,27 @@ export interface HttpTimeouts {
   readonly totalMs: number;
 }
 
+/** The headers of a response, see `ResponseHeaders`. */
+interface HeaderLookup {
+  get(name: string): string | undefined;
+  getAll(name: string): readonly string[];
+  has(name: string): boolean;
+}
+
 /** The response has a status that was not wanted (`raiseForStatus`). Code: `HTTP_STATUS`. */
 export class ResponseError extends HttpError {
   readonly status: number;
   /** The beginning of the body, at most 1 KiB. */
   readonly excerpt: string;
+  /** Those of the response: `retry-after`, a request id. */
+  readonly headers: HeaderLookup;
 
-  constructor(subject: RequestSubject, status: number, excerpt: string) {
+  constructor(subject: RequestSubject, status: number, excerpt: string, headers: HeaderLookup) {
     const shown = excerpt === "" ? "" : `: ${oneLine(excerpt, 200)}`;
     super("HTTP_STATUS", `${describeRequest(subject)} was answered with status ${status}${shown}`, subject);
     this.status = status;
     this.excerpt = excerpt;
+    this.headers = headers;
   }
 }
 
@@ -146,15 +159,24 @@ export interface Redirect {
 /** The response body is larger than allowed; its connection was closed. Code: `HTTP_BODY_TOO_LARGE`. */
 export class BodyTooLarge extends HttpError {
   readonly limitBytes: number;
+  /** Whether it is what the body was decoded to that is too large, and not what came over the network. */
+  readonly decoded: boolean;
 
-  constructor(subject: RequestSubject, limitBytes: number, size: string) {
+  /** @param advice What to do about it. Default: to raise `maxBodyBytes`. */
+  constructor(
+    subject: RequestSubject,
+    limitBytes: number,
+    size: string,
+    decoded = false,
+    advice = "raise maxBodyBytes, or read it with chunk()",
+  ) {
     super(
       "HTTP_BODY_TOO_LARGE",
-      `${describeRequest(subject)}: the response body (${size}) exceeds the limit of ${limitBytes} bytes; ` +
-        "raise maxBodyBytes, or read it with chunk()",
+      `${describeRequest(subject)}: the response body (${size}) exceeds the limit of ${limitBytes} bytes; ${advice}`,
       subject,
     );
     this.limitBytes = limitBytes;
+    this.decoded = decoded;
   }
 }
 
@@ -252,6 +274,21 @@ export class ResponseClosedError extends HttpError {
         "that asked for it; read the body inside that scope",
       subject,
     );
+  }
+}
+
+/**
+ * The `signal` of the request, or of its session, has aborted. `reason` and `cause` are what it aborted with: an `AbortError`
+ * (`DOMException`) unless `abort(reason)` was given another one. Code: `HTTP_ABORTED`.
+ */
+export class RequestAbortedError extends HttpError {
+  readonly reason: unknown;
+
+  constructor(subject: RequestSubject, reason: unknown) {
+    super("HTTP_ABORTED", `${describeRequest(subject)} was aborted by its signal: ${messageOf(reason)}`, subject, {
+      cause: reason,
+    });
+    this.reason = reason;
   }
 }
 

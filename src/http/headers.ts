@@ -52,6 +52,19 @@ export function withDefaultHeader(list: OutgoingHeaders, name: string, value: st
   return indexOfHeader(list, name) === -1 ? [...list, name, value] : list;
 }
 
+/** A copy of `list` in which a header has this value. */
+export function withHeader(list: OutgoingHeaders, name: string, value: string): OutgoingHeaders {
+  const index = indexOfHeader(list, name);
+  return index === -1 ? [...list, name, value] : [...list.slice(0, index + 1), value, ...list.slice(index + 2)];
+}
+
+/** The value of a header that goes out, by its lower-case name. */
+export function headerValue(list: OutgoingHeaders, name: string): string | undefined {
+  const index = indexOfHeader(list, name);
+  const value = index === -1 ? undefined : list[index + 1]!;
+  return value === undefined || typeof value === "string" ? value : value.join(", ");
+}
+
 /** A copy of `list` without some headers. */
 export function withoutHeaders(list: OutgoingHeaders, names: ReadonlySet<string>): OutgoingHeaders {
   const kept: (string | readonly string[])[] = [];

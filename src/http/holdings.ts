@@ -34,7 +34,14 @@ export class Holdings {
 
   /** Gives it to the current scope. */
   adopt(holding: Holding): void {
+    holding.heldBy?.holdings.delete(holding);
     this.#give(holding, currentScope());
+  }
+
+  /** Takes it from its scope: somebody outside of all tasks has it now. The session still closes it at its end. */
+  release(holding: Holding): void {
+    holding.heldBy?.holdings.delete(holding);
+    holding.heldBy = null;
   }
 
   /** Whether the scope that it belongs to goes down with this cancellation. */
@@ -61,6 +68,8 @@ export class Holdings {
   }
 
   #register(scope: Scope): Holder | null {
+    // A task without a scope of its own would be skipped on the way outwards, and its response outlive it or, at the root, end too soon.
+    scope.host?.ownScope();
     try {
       scope.defer(() => this.#ended(scope));
     } catch (error) {

@@ -1,7 +1,7 @@
 /**
- * What may be limited in a request: times and counts, their defaults, and what may be set.
+ * What may be limited in a request: times, counts and statuses, their defaults, and what may be set.
  */
-import { UsageError } from "../core/index.ts";
+import { describeValue, UsageError } from "../core/index.ts";
 import type { HttpTimeouts } from "./errors.ts";
 
 export const DEFAULT_TIMEOUTS: HttpTimeouts = Object.freeze({
@@ -11,6 +11,25 @@ export const DEFAULT_TIMEOUTS: HttpTimeouts = Object.freeze({
   idleMs: 60_000,
   totalMs: Infinity,
 });
+
+export const DEFAULT_MAX_BODY_BYTES: number = 64 * 1024 * 1024; // no API answer is larger, and ten of them still fit into memory
+
+/** Which statuses are errors: `true` for 400 and more, `false` for none, those of a list, those for which a function says so. */
+export type StatusCheck = boolean | readonly number[] | ((status: number) => boolean);
+
+/** @throws {UsageError} when it is none. */
+export function checkStatusCheck(check: unknown): void {
+  if (check === undefined || typeof check === "boolean" || typeof check === "function") return;
+  if (Array.isArray(check) && check.every((status) => Number.isInteger(status))) return;
+  throw new UsageError(
+    `raiseForStatus must be a boolean, a list of statuses or a function of the status, got ${describeValue(check)}`,
+  );
+}
+
+export function isRaised(check: StatusCheck, status: number): boolean {
+  if (typeof check === "boolean") return check && status >= 400;
+  return typeof check === "function" ? check(status) : check.includes(status);
+}
 
 /** `changes` over `base`; `base` itself when nothing changes. */
 export function checkTimeouts(changes: Partial<HttpTimeouts> | undefined, base: HttpTimeouts): HttpTimeouts {

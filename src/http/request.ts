@@ -4,67 +4,34 @@
  * It is one wait, not a coroutine, because this is the hot path: no generator, no promise, no `AbortController`. What the
  * task waits for shows in its reason, which names the phase.
  */
-import { sharedWait, UsageError } from "../core/index.ts";
+import { sharedWait } from "../core/index.ts";
 import { Wait } from "../lowlevel.ts";
-import type { LoopPort, Started, Waiter } from "../lowlevel.ts";
+import type { Started, Waiter } from "../lowlevel.ts";
 import { Drain } from "./body/drain.ts";
 import { BodyConsumedError, describeRequest, ResponseError, TooManyRedirects, withoutCredentials } from "./errors.ts";
 import type { HttpTimeouts, Redirect, RequestSubject } from "./errors.ts";
-import { mergeHeaders, withDefaultHeader, withoutHeaders } from "./headers.ts";
-import type { HeadersInit, OutgoingHeaders } from "./headers.ts";
-import type { Holdings } from "./holdings.ts";
-import { encodeBody, isReplayable, NO_BODY } from "./body/outgoing.ts";
-import type { BodyOptions, OutgoingBody } from "./body/outgoing.ts";
-import type { ConnectionPool } from "./connect/pool.ts";
+import type { RequestTrace } from "./events.ts";
+import { mergeHeaders, ResponseHeaders, withDefaultHeader } from "./headers.ts";
+import type { OutgoingHeaders } from "./headers.ts";
+import { encodeBody, NO_BODY } from "./body/outgoing.ts";
+import { isReplayable } from "./body/sources.ts";
+import type { OutgoingBody } from "./body/outgoing.ts";
+import { decodeExcerpt } from "./body/encodings.ts";
+import { rangeProblem } from "./body/ranges.ts";
+import { openBody } from "./body/reading.ts";
+import type { PlainRequestOptions } from "./plain-request.ts";
 import { HttpResponse } from "./response.ts";
-import type { ResponseOrigin } from "./response.ts";
-import {
-  CONTENT_HEADERS,
-  CROSS_ORIGIN_HEADERS,
-  isRedirect,
-  redirectMethod,
-  redirectTarget,
-  resolveTarget,
-} from "./target.ts";
-import type { BaseUrl, Query, Target } from "./target.ts";
-import { checkCount, checkTimeouts } from "./limits.ts";
+import { EXCERPT_BYTES, excerptOf } from "./response-excerpt.ts";
+import type { ResponseOrigin } from "./response-carrier.ts";
+import { NO_TIME } from "./response-parts.ts";
+import { isRedirect, redirectHeaders, redirectMethod, redirectTarget, resolveTarget } from "./target.ts";
+import type { Target } from "./target.ts";
+import { checkCount, checkStatusCheck, checkTimeouts, DEFAULT_MAX_BODY_BYTES, isRaised } from "./limits.ts";
+import type { StatusCheck } from "./limits.ts";
+import { checkLoop } from "./session-context.ts";
+import type { SessionContext } from "./session-context.ts";
 import { Transfer } from "./transfer.ts";
 import type { TransferOwner } from "./transfer.ts";
-
-/** Options of one request. What is not given comes from the session. */
-export interface RequestOptions extends BodyOptions {
-  /** Added to the session's, name by name; `undefined` takes one away. */
-  readonly headers?: HeadersInit;
-  /** Appended to the URL. */
-  readonly query?: Query;
-  /** Limits in milliseconds, each one on its own. */
-  readonly timeout?: Partial<HttpTimeouts>;
-  /** Throws `ResponseError` when the status is 400 or more. */
-  readonly raiseForStatus?: boolean;
-  /** How many redirects to follow. Default: 10. */
-  readonly maxRedirects?: number;
-  /** `"manual"` gives the redirecting response itself. Default: `"follow"`. */
-  readonly redirect?: "follow" | "manual";
-  /** Limit of the response body. Default: 64 MiB for text, json and bytes; none for chunks. */
-  readonly maxBodyBytes?: number;
-}
-
-/** What all requests of a session share. @internal */
-export interface SessionContext {
-  readonly loop: LoopPort;
-  readonly pool: ConnectionPool;
-  readonly holdings: Holdings;
-  readonly sessionName: string;
-  readonly base: BaseUrl | undefined;
-  readonly headers: OutgoingHeaders;
-  readonly timeouts: HttpTimeouts;
-  readonly raiseForStatus: boolean;
-  readonly maxRedirects: number;
-  readonly maxBodyBytes: number | undefined;
-}
-
-const DEFAULT_MAX_BODY_BYTES = 64 * 1024 * 1024; // no API answer is larger, and ten of them still fit into memory
-const EXCERPT_BYTES = 1024;
 
 /** One request to one target: the first one, or what a redirect makes of it. */
 interface Hop {
@@ -80,7 +47,7 @@ export class RequestWait extends Wait<HttpResponse> implements TransferOwner {
   readonly #context: SessionContext;
   readonly #method: string;
   readonly #url: string | URL;
-  readonly #options: RequestOptions;
+  readonly #options: PlainRequestOptions;
   #waiter: Waiter | null = null;
   #isStarting = false;
   /** Set when it ends before it is parked. */
@@ -90,10 +57,12 @@ export class RequestWait extends Wait<HttpResponse> implements TransferOwner {
   #drain: Drain | null = null;
   #startedAt = 0;
   #timeouts: HttpTimeouts;
+  /** `null` when nobody listens. */
+  #trace: RequestTrace | null = null;
   #redirects: Redirect[] = [];
-  #earlier: ResponseOrigin["earlier"] = NOTHING_EARLIER;
+  #earlier: ResponseOrigin["earlier"] = NO_TIME;
 
-  constructor(context: SessionContext, method: string, url: string | URL, options: RequestOptions) {
+  constructor(context: SessionContext, method: string, url: string | URL, options: PlainRequestOptions) {
     super();
     this.#context = context;
     this.#method = method;
@@ -105,28 +74,25 @@ export class RequestWait extends Wait<HttpResponse> implements TransferOwner {
   get reason(): string {
     const transfer = this.#transfer;
     if (transfer === null) return describeRequest({ method: this.#method, url: withoutCredentials(String(this.#url)) });
-    return `${describeRequest(transfer.subject)}, ${this.#drain === null ? transfer.phase : "body"}`;
+    return `${describeRequest(transfer.subject)}, ${this.#drain === null ? transfer.state : "body"}`;
   }
 
   protected start(task: Waiter): Started<HttpResponse> {
     const { loop } = this.#context;
-    if (task.loop !== loop) {
-      throw new UsageError(
-        `session "${this.#context.sessionName}" belongs to loop "${loop.name}" and cannot be used in loop "${task.loop.name}"`,
-      );
-    }
+    checkLoop(this.#context, task.loop);
     if (this.#waiter !== null) throw sharedWait(this.reason);
     let first: Hop;
     try {
       this.#timeouts = checkTimeouts(this.#options.timeout, this.#context.timeouts);
       first = this.#firstHop();
+      this.#trace = this.#context.observers.begin(this.#options.observer);
     } catch (error) {
       return task.fail(this, error);
     }
     this.#waiter = task;
     this.#settlement = null;
     this.#redirects = [];
-    this.#earlier = NOTHING_EARLIER;
+    this.#earlier = NO_TIME;
     this.#startedAt = loop.now();
     this.#isStarting = true;
     this.#send(first, 0, this.#startedAt);
@@ -157,6 +123,7 @@ export class RequestWait extends Wait<HttpResponse> implements TransferOwner {
     const { base, pool } = this.#context;
     const { headers: changes, query, maxRedirects, maxBodyBytes } = this.#options;
     if (maxRedirects !== undefined) checkCount("maxRedirects", maxRedirects, 0);
+    if (this.#options.raiseForStatus !== undefined) checkStatusCheck(this.#options.raiseForStatus);
     if (maxBodyBytes !== undefined) checkCount("maxBodyBytes", maxBodyBytes, 0);
     const method = this.#method;
     const target = resolveTarget(method, this.#url, base, query, pool.canonicalOrigin);
@@ -174,7 +141,8 @@ export class RequestWait extends Wait<HttpResponse> implements TransferOwner {
     const timeouts = this.#timeouts;
     const totalDeadline = this.#startedAt + timeouts.totalMs;
     const { maxBodyBytes = this.#context.maxBodyBytes ?? Infinity } = this.#options;
-    const plan = { subject, target, headers, body, timeouts, totalDeadline, maxBodyBytes };
+    const trace = this.#trace === null ? null : this.#trace.exchange(subject, 1);
+    const plan = { subject, target, headers, body, timeouts, totalDeadline, maxBodyBytes, trace };
     this.#transfer = new Transfer(this.#context, this, plan, ticket);
     this.#transfer.begin(now);
   }
@@ -189,18 +157,38 @@ export class RequestWait extends Wait<HttpResponse> implements TransferOwner {
       typeof transfer.responseHeaders["location"] === "string"
     ) {
       this.#redirect(transfer, transfer.responseHeaders["location"]);
-    } else if (transfer.status >= 400 && raiseForStatus) this.#raise(transfer);
-    else {
+    } else if (raiseForStatus !== false && this.#isRaised(raiseForStatus, transfer)) this.#raise(transfer);
+    else if (this.#waiter !== null) {
+      const { loop, holdings } = this.#context;
       const { maxBodyBytes = this.#context.maxBodyBytes ?? DEFAULT_MAX_BODY_BYTES } = this.#options;
       const origin = {
-        loop: this.#context.loop,
-        holdings: this.#context.holdings,
+        loop,
+        holdings,
         startedAt: this.#startedAt,
         redirects: this.#redirects,
         earlier: this.#earlier,
         maxBodyBytes,
       };
-      this.#settle({ response: new HttpResponse(transfer, origin) });
+      const response = new HttpResponse(transfer, origin, openBody(transfer, this.#context, this.#options));
+      const problem = this.#options.range === undefined ? null : this.#rangeProblem(transfer, response);
+      if (problem === null) return this.#settle({ response });
+      this.#settle({ error: problem });
+      transfer.cancel();
+    }
+  }
+
+  #rangeProblem({ subject, status }: Transfer, response: HttpResponse): unknown {
+    return rangeProblem(subject, this.#options.range!, status, response.headers.get("content-range"));
+  }
+
+  /** A function of the caller's may throw; that ends the request. */
+  #isRaised(check: StatusCheck, transfer: Transfer): boolean {
+    try {
+      return isRaised(check, transfer.status);
+    } catch (error) {
+      this.#settle({ error });
+      transfer.cancel();
+      return false;
     }
   }
 
@@ -224,9 +212,11 @@ export class RequestWait extends Wait<HttpResponse> implements TransferOwner {
   }
 
   #raise(transfer: Transfer): void {
+    const { subject, status, responseHeaders } = transfer;
     this.#drainBody(transfer, EXCERPT_BYTES, (kept) => {
-      const bytes = Buffer.concat(kept).subarray(0, EXCERPT_BYTES);
-      this.#settle({ error: new ResponseError(transfer.subject, transfer.status, bytes.toString("utf8")) });
+      const encoding = this.#context.decoding === null ? undefined : transfer.responseHeaders["content-encoding"];
+      const excerpt = excerptOf([decodeExcerpt(Buffer.concat(kept), encoding)]);
+      this.#settle({ error: new ResponseError(subject, status, excerpt, new ResponseHeaders(responseHeaders)) });
     });
   }
 
@@ -239,6 +229,7 @@ export class RequestWait extends Wait<HttpResponse> implements TransferOwner {
       transfer.cancel();
       return;
     }
+    this.#trace?.redirect(transfer.subject, 1, transfer.status, next.subject.url);
     this.#drainBody(transfer, 0, () => {
       const { queueMs, connectMs, headersMs, since } = transfer;
       const earlier = this.#earlier;
@@ -265,18 +256,16 @@ export class RequestWait extends Wait<HttpResponse> implements TransferOwner {
   #nextHop(transfer: Transfer, location: string): Hop {
     const { status, subject } = transfer;
     const { target: from, body } = this.#hop!;
-    let { headers } = this.#hop!;
+    const { headers: sent } = this.#hop!;
     const { maxRedirects = this.#context.maxRedirects } = this.#options;
-    const target = redirectTarget(subject.method, from, location);
+    const target = redirectTarget(subject.method, from.url, location);
     this.#redirects.push({ status, url: from.url, location: target.url });
     if (this.#redirects.length > maxRedirects) throw new TooManyRedirects(subject, this.#redirects);
     const method = redirectMethod(subject.method, status);
-    if (target.origin !== from.origin) headers = withoutHeaders(headers, CROSS_ORIGIN_HEADERS);
     const keepsBody = method === subject.method;
-    if (!keepsBody) headers = withoutHeaders(headers, CONTENT_HEADERS);
-    else if (body.stream !== undefined && !isReplayable(body.stream)) throw new BodyConsumedError(subject, status);
+    const headers = redirectHeaders(sent, from.origin, target.origin, keepsBody);
+    if (keepsBody && body.stream !== undefined && !isReplayable(body.stream))
+      throw new BodyConsumedError(subject, status);
     return { subject: { method, url: target.url }, target, headers, body: keepsBody ? body : NO_BODY };
   }
 }
-
-const NOTHING_EARLIER: ResponseOrigin["earlier"] = Object.freeze({ queueMs: 0, connectMs: 0, headersMs: 0, bodyMs: 0 });

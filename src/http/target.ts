@@ -4,6 +4,8 @@
  * Source of the redirect rules: RFC 9110 §15.4 and the Fetch standard, as aiohttp and browsers follow them.
  */
 import { InvalidUrlError } from "./errors.ts";
+import { withoutHeaders } from "./headers.ts";
+import type { OutgoingHeaders } from "./headers.ts";
 
 type QueryValue = string | number | boolean | null | undefined;
 
@@ -65,6 +67,11 @@ export function resolveTarget(
   const parsed = parse(method, typeof url === "string" ? url : String(url), base?.url);
   if (query !== undefined) appendQuery(parsed, query);
   return toTarget(method, parsed);
+}
+
+/** Where `url` leads, seen from an absolute one. @throws {InvalidUrlError} */
+export function relativeTarget(method: string, from: string, url: string | URL): Target {
+  return toTarget(method, parse(method, String(url), new URL(from)));
 }
 
 // Path and query that URL parsing leaves as they are: nothing to escape, no fragment, no segment "." or "..".
@@ -150,10 +157,10 @@ export function isRedirect(status: number): boolean {
 }
 
 /** @throws {InvalidUrlError} when the server points to something that is no http URL. */
-export function redirectTarget(method: string, from: Target, location: string): Target {
+export function redirectTarget(method: string, from: string, location: string): Target {
   // Location headers are bytes; undici hands them over as Latin-1, and servers that do not escape write UTF-8.
   const text = /[\u0080-\u00ff]/.test(location) ? Buffer.from(location, "latin1").toString("utf8") : location;
-  const target = toTarget(method, parse(method, text, new URL(from.url)));
+  const target = toTarget(method, parse(method, text, new URL(from)));
   // Credentials that a server puts into a Location are not the caller's: they are not used.
   return { ...target, authorization: undefined };
 }
@@ -162,6 +169,19 @@ export function redirectTarget(method: string, from: Target, location: string): 
 export function redirectMethod(method: string, status: number): string {
   if (status === 303) return method === "HEAD" ? "HEAD" : "GET";
   return (status === 301 || status === 302) && method === "POST" ? "GET" : method;
+}
+
+/** What goes along to the next place: no credentials to another origin, and nothing about a body that is not sent. */
+export function redirectHeaders(
+  headers: OutgoingHeaders,
+  fromOrigin: string,
+  toOrigin: string,
+  keepsBody: boolean,
+): OutgoingHeaders {
+  let kept = headers;
+  if (fromOrigin !== toOrigin) kept = withoutHeaders(kept, CROSS_ORIGIN_HEADERS);
+  if (fromOrigin.startsWith("https:") && toOrigin.startsWith("http:")) kept = withoutHeaders(kept, SECURE_HEADERS);
+  return keepsBody ? kept : withoutHeaders(kept, CONTENT_HEADERS);
 }
 
 /** What describes a body, and goes when the body goes. */
@@ -180,3 +200,6 @@ export const CROSS_ORIGIN_HEADERS: ReadonlySet<string> = new Set([
   "host",
   "proxy-authorization",
 ]);
+
+/** What tells of a page that was reached over TLS; the Fetch standard's default policy, "no-referrer-when-downgrade" at least. */
+const SECURE_HEADERS: ReadonlySet<string> = new Set(["referer"]);

@@ -20,24 +20,30 @@ import type { LoopPort, Runnable, Timer } from "../lowlevel.ts";
 import {
   HttpTimeoutError,
   InvalidRequestError,
-  ConnectError,
   PHASE_OPTIONS,
   ProtocolError,
   ResponseClosedError,
   SessionClosedError,
 } from "./errors.ts";
 import type { HttpPhase, HttpTimeouts, RequestSubject } from "./errors.ts";
+import type { ExchangeTrace } from "./events.ts";
 import type { OutgoingHeaders } from "./headers.ts";
 import type { Holder, Holding } from "./holdings.ts";
 import { IncomingBody } from "./body/incoming.ts";
 import type { BodyFlow } from "./body/incoming.ts";
 import type { Place } from "./queue/line.ts";
-import { OutgoingStream } from "./body/outgoing.ts";
-import type { OutgoingBody, StreamObserver } from "./body/outgoing.ts";
-import type { Connection, ConnectionPool, Host, Lessee } from "./connect/pool.ts";
+import { describeQueueing } from "./queue/options.ts";
+import { OutgoingStream } from "./body/outgoing-stream.ts";
+import type { StreamObserver } from "./body/outgoing-stream.ts";
+import type { OutgoingBody } from "./body/outgoing.ts";
+import type { Connection, Host, Lessee } from "./connect/connection.ts";
+import { connectErrorOf, proxyRefused } from "./connect/errors.ts";
+import { ExchangeFailure } from "./connect/exchange.ts";
+import type { ExchangeController, UndiciHeaders } from "./connect/exchange.ts";
+import type { ConnectionPool } from "./connect/pool.ts";
+import { forwardedHeaders } from "./connect/proxy.ts";
 import type { Target } from "./target.ts";
 import { classifyError } from "./connect/undici.ts";
-import type { ExchangeController, UndiciHeaders } from "./connect/undici.ts";
 
 export type TransferPhase = "queued" | "connecting" | "headers" | "body" | "ended";
 
@@ -58,6 +64,8 @@ export interface TransferPlan {
   /** For the whole request, on the loop's clock. */
   readonly totalDeadline: number;
   readonly maxBodyBytes: number;
+  /** Who wants to know how it goes, if anybody. */
+  readonly trace: ExchangeTrace | null;
 }
 
 /** Who made the transfer. Called from the host's callbacks, at most one of the two, once. */
@@ -81,6 +89,9 @@ const ABORTED = new Error("the request was cancelled by its owner");
 // The last resort for responses that nobody reads and no scope ends. Only those whose connection stands still are in it.
 const forgotten = new FinalizationRegistry<Transfer>((transfer) => transfer.cancel());
 
+/** A server that says "still at work" every 20 seconds may do so for half an hour. */
+const MAX_INTERIMS = 100;
+
 /** Makes a resting loop look around again. */
 const LOOK_AGAIN: Runnable = { run: () => undefined };
 
@@ -99,6 +110,10 @@ export class Transfer implements Lessee, Timer, BodyFlow, StreamObserver, Holdin
   /** The response, while the transfer goes on by itself. */
   facade: object | null = null;
   heldBy: Holder | null = null;
+  /** Told once, when it has ended: who listens to a signal on its behalf can stop. */
+  onEnd: (() => void) | null = null;
+  /** What the server called the status. */
+  statusText = "";
 
   // Place
   readonly host: Host;
@@ -112,11 +127,15 @@ export class Transfer implements Lessee, Timer, BodyFlow, StreamObserver, Holdin
 
   readonly #context: TransferContext;
   readonly #owner: TransferOwner;
+  readonly #trace: ExchangeTrace | null;
   #since = 0;
   #phaseDeadline = Infinity;
   #timerDue = Infinity;
   #connection: Connection | null = null;
   #controller: ExchangeController | null = null;
+  #wasRefused = false;
+  /** How many 1xx answers have come. */
+  #interims = 0;
   #stream: OutgoingStream | null = null;
   #streamError: { readonly error: unknown } | null = null;
   #isHolding = false;
@@ -124,6 +143,7 @@ export class Transfer implements Lessee, Timer, BodyFlow, StreamObserver, Holdin
   constructor(context: TransferContext, owner: TransferOwner, plan: TransferPlan, ticket: number) {
     this.#context = context;
     this.#owner = owner;
+    this.#trace = plan.trace;
     this.plan = plan;
     this.subject = plan.subject;
     this.host = context.pool.hostOf(plan.target.origin);
@@ -135,12 +155,21 @@ export class Transfer implements Lessee, Timer, BodyFlow, StreamObserver, Holdin
     return this.#since;
   }
 
+  /** The phase, and what holds it back while it stands in line. */
+  get state(): string {
+    if (this.phase !== "queued" || this.standing !== "waiting") return this.phase;
+    const { pool, loop } = this.#context;
+    return describeQueueing(pool.line, this.host, this.host.origin.replace(/^https?:\/\//, ""), loop.now());
+  }
+
   /** Gets in line, or starts at once. @param now The time on the loop's clock. */
   begin(now: number): void {
     const { pool } = this.#context;
-    if (pool.isClosed) return this.sessionClosed();
     this.#since = now;
-    if (pool.line.enter(this)) this.#connect(now);
+    const isIn = !pool.isClosed && pool.line.enter(this);
+    this.#trace?.tell("queued", { waits: !isIn && !pool.isClosed });
+    if (pool.isClosed) return this.sessionClosed(); // perhaps by an observer
+    if (isIn) this.#connect(now);
     else this.#limitPhase(now + this.plan.timeouts.queueMs);
   }
 
@@ -160,15 +189,35 @@ export class Transfer implements Lessee, Timer, BodyFlow, StreamObserver, Holdin
     this.#since = now;
     this.#hold();
     this.#limitPhase(now + this.plan.timeouts.connectMs);
-    this.#dispatch(this.#context.pool.lease(this, this.host));
+    this.#lease();
+  }
+
+  #lease(): void {
+    const connection = this.#context.pool.lease(this, this.host);
+    if (connection !== null) this.#dispatch(connection);
+  }
+
+  leaseReady(connection: Connection): void {
+    this.#dispatch(connection);
+  }
+
+  leaseFailed(error: unknown): void {
+    this.fail(connectErrorOf(this.subject, this.host.origin, error));
   }
 
   #dispatch(connection: Connection): void {
-    const { target, headers, body } = this.plan;
+    const { target, body } = this.plan;
+    let headers = this.#trace === null ? this.plan.headers : this.#trace.withAdded(this.plan.headers);
+    let { path } = target;
+    const { forward } = this.host;
+    if (forward !== null) {
+      headers = forwardedHeaders(headers, forward);
+      path = target.url;
+    }
     this.#connection = connection;
-    if (body.stream !== undefined) this.#stream ??= new OutgoingStream(body.stream, this);
+    if (body.stream !== undefined) this.#stream ??= new OutgoingStream(body.stream, this, body.watch);
     const data = this.#stream ?? body.data;
-    connection.client.dispatch({ path: target.path, method: this.subject.method, headers, body: data }, this);
+    connection.client.dispatch({ path, method: this.subject.method, headers, body: data }, this);
   }
 
   // From undici
@@ -181,26 +230,53 @@ export class Transfer implements Lessee, Timer, BodyFlow, StreamObserver, Holdin
     this.phase = "headers";
     this.#since = now;
     this.#limitPhase(now + this.plan.timeouts.headersMs);
+    if (this.#trace !== null) this.#tellSent(this.#trace);
   }
 
-  onResponseStart(_controller: ExchangeController, status: number, headers: UndiciHeaders): void {
+  /** Whoever is called may have ended it. */
+  #isOver(): boolean {
+    return this.phase === "ended";
+  }
+
+  #tellSent(trace: ExchangeTrace): void {
+    const { queueMs, connectMs } = this;
+    const { served, facts: connection } = this.#connection!;
+    if (served > 0) trace.tell("reused", { queueMs, served, connection });
+    else trace.tell("connected", { queueMs, connectMs, connection });
+    const { body } = this.plan;
+    trace.tell("sent", { hasBody: body.data !== undefined || body.stream !== undefined });
+  }
+
+  onResponseStart(_controller: ExchangeController, status: number, headers: UndiciHeaders, statusText?: string): void {
     if (this.phase !== "headers") return;
     const now = this.#context.loop.now();
     const { timeouts, maxBodyBytes } = this.plan;
-    if (status < 200) return this.#limitPhase(now + timeouts.headersMs); // a sign of life, not the answer
+    if (status < 200) return this.#interim(now);
+    if (status === 407 && this.host.forward !== null) return this.fail(proxyRefused(this.subject, this.host.forward));
     this.headersMs = now - this.#since;
     this.phase = "body";
     this.#since = now;
     this.#limitPhase(now + timeouts.idleMs);
     this.status = status;
+    if (statusText !== undefined) this.statusText = statusText;
     this.responseHeaders = headers;
+    this.#trace?.tell("headers", { status, headers, headersMs: this.headersMs });
+    if (this.#isOver()) return; // an observer has ended it, and the owner knows
     this.incoming = new IncomingBody(this, this.#announcedBytes(status, headers), maxBodyBytes);
     this.#owner.headArrived(this);
+  }
+
+  /** A sign of life, not the answer; without an end to them a server could hold the request for ever. */
+  #interim(now: number): void {
+    if (++this.#interims <= MAX_INTERIMS) return this.#limitPhase(now + this.plan.timeouts.headersMs);
+    const cause = new ExchangeFailure(`more than ${MAX_INTERIMS} interim responses (1xx)`, "headers-too-large", false);
+    this.fail(this.#translate(cause, this.#connection!));
   }
 
   onResponseData(_controller: ExchangeController, chunk: Uint8Array): void {
     if (this.phase !== "body") return;
     this.#limitPhase(this.#context.loop.now() + this.plan.timeouts.idleMs);
+    this.#trace?.tell("chunk", { bytes: chunk.byteLength });
     this.incoming!.push(chunk);
   }
 
@@ -209,8 +285,9 @@ export class Transfer implements Lessee, Timer, BodyFlow, StreamObserver, Holdin
     const connection = this.#connection!;
     const isSent = this.#stream === null || this.#stream.isOver;
     this.#end();
-    if (isSent) this.#context.pool.giveBack(connection);
-    else this.#context.pool.discard(connection); // an answer that did not wait for the rest of the upload
+    if (this.#trace !== null) this.#tellEnd(this.#trace, true);
+    if (isSent) this.#context.pool.giveBack(connection, this);
+    else this.#context.pool.abandon(connection, this, this.host); // an answer that did not wait for the rest of the upload
     this.incoming!.ended();
     this.#leave();
     this.#context.pool.line.admit();
@@ -221,17 +298,52 @@ export class Transfer implements Lessee, Timer, BodyFlow, StreamObserver, Holdin
     const connection = this.#connection!;
     if (this.phase === "connecting" && connection.served > 0 && classifyError(error) !== null) {
       // An idle connection broke before anything was written to it. Nothing has happened yet, so take a new one.
-      this.#context.pool.discard(connection);
+      this.#context.pool.abandon(connection, this, this.host);
+      if (connection.lessees !== null) return this.#lease();
       this.#dispatch(this.#context.pool.leaseNew(this, this.host));
       return;
     }
+    if (this.phase !== "body" && this.#mayStartAgain(error)) return this.#startAgain(connection, false);
+    if (this.phase === "headers" && this.#isUnsent(error, connection)) return this.#startAgain(connection, true);
     this.fail(this.#translate(error, connection));
+  }
+
+  /**
+   * A kept connection broke in the moment between undici's last look at it and its write, and the system has refused the request head, or
+   * the end of it: so the server cannot have acted on it, whatever it is. Only without a body, which would be taken piece by piece, and
+   * without TLS, which writes for reasons of its own. A break after the write says nothing: that error is the caller's.
+   */
+  #isUnsent(error: Error, connection: Connection): boolean {
+    const { data, stream } = this.plan.body;
+    if (connection.served === 0 || data !== undefined || stream !== undefined) return false;
+    const { syscall } = error as { readonly syscall?: unknown };
+    return syscall === "write" && connection.lessees === null && connection.facts?.isEncrypted !== true;
+  }
+
+  /** The server says that it has not looked at the request: once, and if no stream was begun, it is sent on another connection. */
+  #mayStartAgain(error: Error): boolean {
+    if (!(error instanceof ExchangeFailure) || !error.isRefused) return false;
+    return this.#stream === null && !this.#wasRefused;
+  }
+
+  /** @param isUnsent The other idle connections may be broken, too; else the lease of the host's kind is taken again. */
+  #startAgain(connection: Connection, isUnsent: boolean): void {
+    this.#wasRefused ||= !isUnsent;
+    this.#controller = null;
+    this.#context.pool.abandon(connection, this, this.host);
+    this.#connection = null;
+    const now = this.#context.loop.now();
+    this.phase = "connecting";
+    this.#since = now;
+    this.#limitPhase(now + this.plan.timeouts.connectMs);
+    if (isUnsent) this.#dispatch(this.#context.pool.leaseNew(this, this.host));
+    else this.#lease();
   }
 
   #translate(error: Error, connection: Connection): unknown {
     if (this.#streamError !== null) return this.#streamError.error;
     if (connection.connectError !== null) {
-      return new ConnectError(this.subject, this.host.origin, connection.connectError);
+      return connectErrorOf(this.subject, this.host.origin, connection.connectError);
     }
     const problem = classifyError(error);
     if (problem === null) return new InvalidRequestError(this.subject, error.message, { cause: error });
@@ -247,8 +359,9 @@ export class Transfer implements Lessee, Timer, BodyFlow, StreamObserver, Holdin
   /** Ends it with an error: for the owner before the head has come, for the readers of the body afterwards. */
   fail(error: unknown): void {
     if (this.phase === "ended") return;
-    const { incoming } = this;
+    const { incoming, phase } = this;
     this.#abandon();
+    this.#trace?.tell("error", { phase, isCancelled: false, error });
     if (incoming === null) this.#owner.transferFailed(this, error);
     else incoming.failed(error);
     this.#leave();
@@ -258,18 +371,29 @@ export class Transfer implements Lessee, Timer, BodyFlow, StreamObserver, Holdin
   /** Ends it because nobody wants it any more. Who reads the body all the same is told. */
   cancel(): void {
     if (this.phase === "ended") return;
-    const { incoming } = this;
+    const { incoming, phase } = this;
     this.#abandon();
+    if (this.#trace !== null) {
+      if (incoming === null) this.#trace.tell("error", { phase, isCancelled: true, error: undefined });
+      else this.#tellEnd(this.#trace, false);
+    }
     incoming?.failed(new ResponseClosedError(this.subject));
     this.#leave();
     this.#context.pool.admitSoon();
   }
 
+  #tellEnd(trace: ExchangeTrace, isComplete: boolean): void {
+    const { status, queueMs, connectMs, headersMs, bodyMs } = this;
+    const { receivedBytes } = this.incoming!;
+    trace.tell("end", { status, receivedBytes, isComplete, queueMs, connectMs, headersMs, bodyMs });
+  }
+
   #abandon(): void {
     const connection = this.#connection;
+    const isLeasing = this.phase !== "queued";
     this.#end();
     this.#controller?.abort(ABORTED);
-    if (connection !== null) this.#context.pool.discard(connection);
+    if (isLeasing) this.#context.pool.abandon(connection, this, this.host);
   }
 
   #end(): void {
@@ -284,6 +408,12 @@ export class Transfer implements Lessee, Timer, BodyFlow, StreamObserver, Holdin
     this.heldBy = null;
     this.#stream?.close();
     this.#release();
+    if (this.onEnd !== null) this.#tellOnEnd(this.onEnd);
+  }
+
+  #tellOnEnd(onEnd: () => void): void {
+    this.onEnd = null;
+    onEnd();
   }
 
   /** Last, because others may come in then: a redirect that gets in line again has done so by now. */
@@ -296,6 +426,7 @@ export class Transfer implements Lessee, Timer, BodyFlow, StreamObserver, Holdin
   // The body
 
   pause(): void {
+    if (this.phase === "ended") return; // and the body is about to hear of it
     this.#disarm(); // it is not the peer who is silent now
     this.#limitPhase(Infinity);
     this.#release();
@@ -306,6 +437,7 @@ export class Transfer implements Lessee, Timer, BodyFlow, StreamObserver, Holdin
   }
 
   resume(): void {
+    if (this.phase === "ended") return;
     this.#hold();
     this.#limitPhase(this.#context.loop.now() + this.plan.timeouts.idleMs);
     this.#controller!.resume();

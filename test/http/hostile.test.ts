@@ -1,178 +1,20 @@
 /**
- * Peers that do not keep to the rules, and the typed error that each of them gets. Nothing of them may stay: every case
- * ends with no request under way and no socket open, and the session answers the next request.
+ * Peers that do not keep to the rules, where more than one typed error has to be seen: what is replaced, cut off, not taken for an answer.
+ * What each single misbehaviour gets is a table, see hostile-table.test.ts.
  */
 import { sleep, spawn, until } from "fibril";
 import type { Coroutine } from "fibril";
-import { BodyTooLarge, ConnectError, HttpError, ProtocolError } from "fibril/http";
-import type { HttpResponse, RequestOptions, Session } from "fibril/http";
+import { BodyTooLarge, ConnectError, ProtocolError } from "fibril/http";
+import type { HttpResponse, RequestEvent, Session, UndiciModule } from "fibril/http";
 import type { Socket } from "node:net";
 import { describe, expect, test } from "vitest";
 import { atRest, failureOf, withSession } from "./harness.ts";
 import { closedOrigin, startHttpServer, startRawServer, startSocketServer } from "./servers.ts";
 import { undiciVersions } from "./undici-versions.ts";
 
-interface HostilePeer {
-  readonly does: string;
-  /** What it does once a request has come. */
-  readonly answer: (socket: Socket) => void;
-  readonly options?: RequestOptions;
-  readonly expected: Readonly<Record<string, unknown>>;
-}
-
 const OK = "HTTP/1.1 200 OK\r\n";
 
-const closedEarly = { code: "HTTP_PROTOCOL", problem: "closed", afterHeaders: false };
-const closedMidway = { code: "HTTP_PROTOCOL", problem: "closed", afterHeaders: true };
-const malformed = { code: "HTTP_PROTOCOL", problem: "malformed" };
-const silent = { code: "HTTP_TIMEOUT" };
-
-const peers: readonly HostilePeer[] = [
-  { does: "closes instead of answering", answer: (socket) => socket.end(), expected: closedEarly },
-  { does: "resets instead of answering", answer: (socket) => socket.resetAndDestroy(), expected: { problem: "reset" } },
-  {
-    does: "closes in the middle of the headers",
-    answer: (socket) => socket.end(`${OK}content-le`),
-    expected: { code: "HTTP_PROTOCOL", afterHeaders: false },
-  },
-  { does: "sends no HTTP", answer: (socket) => socket.end("SSH-2.0-OpenSSH\r\n"), expected: malformed },
-  {
-    does: "sends an impossible version",
-    answer: (socket) => socket.end("HTTP/9.9 200 OK\r\n\r\n"),
-    expected: malformed,
-  },
-  { does: "sends an impossible status", answer: (socket) => socket.end("HTTP/1.1 abc\r\n\r\n"), expected: malformed },
-  {
-    does: "sends a header with a forbidden character",
-    answer: (socket) => socket.end(`${OK}a b: c\r\ncontent-length: 0\r\n\r\n`),
-    expected: malformed,
-  },
-  {
-    does: "sends both a length and chunks",
-    answer: (socket) =>
-      socket.end(`${OK}content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n`),
-    expected: { code: "HTTP_PROTOCOL", problem: "wrong-length" },
-  },
-  {
-    does: "sends two different lengths",
-    answer: (socket) => socket.end(`${OK}content-length: 5\r\ncontent-length: 6\r\n\r\nhello`),
-    expected: { code: "HTTP_PROTOCOL", problem: "wrong-length" },
-  },
-  {
-    does: "sends endless headers",
-    answer: (socket) => {
-      socket.write(OK);
-      const more = (): void => {
-        while (!socket.destroyed && socket.write(`x-${"y".repeat(1000)}: z\r\n`));
-      };
-      socket.on("drain", more);
-      more();
-    },
-    expected: { code: "HTTP_PROTOCOL", problem: "headers-too-large" },
-  },
-  {
-    does: "closes in the middle of a body of known length",
-    answer: (socket) => socket.end(`${OK}content-length: 10\r\n\r\nhello`),
-    expected: { code: "HTTP_PROTOCOL", afterHeaders: true },
-  },
-  {
-    does: "resets in the middle of a body",
-    answer: (socket) => {
-      socket.write(`${OK}content-length: 10\r\n\r\nhello`, () => setTimeout(() => socket.resetAndDestroy(), 5));
-    },
-    expected: { problem: "reset", afterHeaders: true },
-  },
-  {
-    does: "closes in the middle of a chunk",
-    answer: (socket) => socket.end(`${OK}transfer-encoding: chunked\r\n\r\nff\r\nhello`),
-    expected: closedMidway,
-  },
-  {
-    does: "closes before the last chunk",
-    answer: (socket) => socket.end(`${OK}transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n`),
-    expected: closedMidway,
-  },
-  {
-    does: "sends a chunk size that is none",
-    answer: (socket) => socket.end(`${OK}transfer-encoding: chunked\r\n\r\nxyz\r\nhello\r\n`),
-    expected: { ...malformed, afterHeaders: true },
-  },
-  {
-    does: "never answers",
-    answer: () => undefined,
-    options: { timeout: { headersMs: 30 } },
-    expected: { ...silent, phase: "headers" },
-  },
-  {
-    does: "falls silent in the headers",
-    answer: (socket) => socket.write(`${OK}content-`),
-    options: { timeout: { headersMs: 30 } },
-    expected: { ...silent, phase: "headers" },
-  },
-  {
-    does: "falls silent in the body",
-    answer: (socket) => socket.write(`${OK}content-length: 10\r\n\r\nhello`),
-    options: { timeout: { idleMs: 30 } },
-    expected: { ...silent, phase: "body" },
-  },
-  {
-    does: "drips its headers for ever",
-    answer: (socket) => {
-      socket.write(OK);
-      const timer = setInterval(() => socket.write("x: y\r\n"), 5);
-      socket.on("close", () => clearInterval(timer));
-    },
-    options: { timeout: { headersMs: 40 } },
-    expected: { ...silent, phase: "headers" },
-  },
-  {
-    does: "sends a body that never ends",
-    answer: (socket) => flood(socket, `${OK}transfer-encoding: chunked\r\n\r\n`, `400\r\n${"x".repeat(1024)}\r\n`),
-    options: { maxBodyBytes: 1_000_000 },
-    expected: { code: "HTTP_BODY_TOO_LARGE", limitBytes: 1_000_000 },
-  },
-  {
-    does: "announces more than is allowed",
-    answer: (socket) => socket.write(`${OK}content-length: 99999999999\r\n\r\nx`),
-    expected: { code: "HTTP_BODY_TOO_LARGE", limitBytes: 64 * 1024 * 1024 },
-  },
-  {
-    does: "redirects in a circle",
-    answer: (socket) => socket.write("HTTP/1.1 302 Found\r\nlocation: /\r\ncontent-length: 0\r\n\r\n"),
-    expected: { code: "HTTP_TOO_MANY_REDIRECTS" },
-  },
-  {
-    does: "answers with 100 Continue for ever",
-    answer: (socket) => flood(socket, "", "HTTP/1.1 100 Continue\r\n\r\n"),
-    expected: { code: "HTTP_PROTOCOL" },
-  },
-  {
-    does: "switches the protocol unasked",
-    answer: (socket) => socket.write("HTTP/1.1 101 Switching\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n"),
-    expected: { code: "HTTP_PROTOCOL" },
-  },
-];
-
 describe.each(undiciVersions)("hostile peers on %s", (_, undici) => {
-  test.each(peers)("a peer that $does", async ({ answer, options, expected }) => {
-    await using server = await startRawServer(answer);
-    await using good = await startHttpServer();
-    await withSession(undici, { limit: 1 }, function* (session) {
-      const error = yield* failureOf(fetchText(session, server.origin, options));
-      expect(error).toBeInstanceOf(HttpError);
-      expect(error).toMatchObject({ url: `${server.origin}/`, ...expected });
-      expect(atRest(session)).toEqual({
-        active: 0,
-        queued: 0,
-        connecting: 0,
-        idle: expected["phase"] === undefined ? expect.any(Number) : 0,
-      });
-      if (expected["code"] !== "HTTP_TOO_MANY_REDIRECTS") yield* until(server.untilOpen(0));
-      expect(yield* fetchText(session, good.origin)).toBe("GET /");
-    });
-    await server.untilOpen(0);
-  });
-
   test("a peer that closes every connection at once, before anything was sent", async () => {
     await using server = await startSocketServer((socket) => socket.destroy());
     await withSession(undici, { limit: 2 }, function* (session) {
@@ -232,15 +74,72 @@ describe.each(undiciVersions)("hostile peers on %s", (_, undici) => {
     });
   });
 
-  test("an idle connection that breaks before the next request was written to it is replaced, unseen", async () => {
-    await using server = await startRawServer((socket) => socket.write(`${OK}content-length: 2\r\n\r\nok`));
-    await withSession(undici, { limit: 1 }, function* (session) {
-      for (let i = 1; i <= 3; i++) {
-        expect(yield* fetchText(session, server.origin)).toBe("ok");
-        expect(server.accepted).toBe(i);
-        yield* sleep(2); // the timers' phase of the host: sockets come next, then undici writes
-        for (const socket of server.sockets) socket.resetAndDestroy();
-      }
+  describe("an idle connection breaks", () => {
+    test("before the next request is written: it is replaced, unseen", async () => {
+      await using server = await startRawServer((socket) => socket.write(`${OK}content-length: 2\r\n\r\nok`));
+      const breaking = new BreakingUndici(undici);
+      await withSession(breaking, { limit: 1, baseUrl: server.origin }, function* (session) {
+        expect(yield* fetchText(session, "/")).toBe("ok");
+        breaking.before = (socket) => socket.destroy(systemError("read", "ECONNRESET"));
+        expect(yield* (yield* session.post("/", { body: "x" })).text()).toBe("ok");
+        expect([server.accepted, breaking.broken]).toEqual([2, 1]);
+      });
+    });
+
+    test.each(["ECONNRESET", "EPIPE"])("in the write itself, with %s: it is replaced, unseen", async (code) => {
+      const heads: string[] = [];
+      await using server = await startRawServer((socket, _count, head) => {
+        heads.push(head);
+        socket.write(`${OK}content-length: 2\r\n\r\nok`);
+      });
+      const breaking = new BreakingUndici(undici);
+      const kinds: string[] = [];
+      const observer = { event: (event: RequestEvent) => void kinds.push(event.kind) };
+      await withSession(breaking, { limit: 1, baseUrl: server.origin }, function* (session) {
+        expect(yield* fetchText(session, "/1")).toBe("ok");
+        breaking.inWrite = (socket) => socket.destroy(systemError("write", code));
+        const response = yield* session.delete("/2", { observer });
+        expect(yield* response.text()).toBe("ok");
+        expect([server.accepted, breaking.broken]).toEqual([2, 1]);
+        expect(kinds).toEqual(["queued", "reused", "sent", "connected", "sent", "headers", "chunk", "end"]);
+      });
+      expect(heads.map((head) => head.split(" HTTP")[0])).toEqual(["GET /1", "DELETE /2"]);
+    });
+
+    test("in the write of a request with a body: nobody knows how much has gone, and the caller is told", async () => {
+      await using server = await startRawServer((socket) => socket.write(`${OK}content-length: 2\r\n\r\nok`));
+      const breaking = new BreakingUndici(undici);
+      await withSession(breaking, { limit: 1, baseUrl: server.origin }, function* (session) {
+        expect(yield* fetchText(session, "/")).toBe("ok");
+        breaking.inWrite = (socket) => socket.destroy(systemError("write", "EPIPE"));
+        const error = yield* failureOf(session.put("/", { body: "x" }));
+        expect(error).toMatchObject({ problem: "reset", reusedConnection: true, afterHeaders: false });
+        expect(breaking.broken).toBe(1);
+      });
+    });
+
+    test("after the write: the server may have acted, and the caller is told", async () => {
+      await using server = await startRawServer((socket, count) => {
+        if (count === 1) socket.write(`${OK}content-length: 2\r\n\r\nok`);
+        else socket.resetAndDestroy();
+      });
+      await withSession(undici, { limit: 1, baseUrl: server.origin }, function* (session) {
+        expect(yield* fetchText(session, "/")).toBe("ok");
+        const error = yield* failureOf(session.get("/"));
+        expect(error).toMatchObject({ problem: "reset", reusedConnection: true, afterHeaders: false });
+        expect(server.accepted).toBe(1);
+      });
+    });
+
+    test("a new connection that breaks in the write is an error, and nothing is repeated", async () => {
+      await using server = await startRawServer((socket) => socket.write(`${OK}content-length: 2\r\n\r\nok`));
+      const breaking = new BreakingUndici(undici);
+      await withSession(breaking, { limit: 1, baseUrl: server.origin }, function* (session) {
+        breaking.inWrite = (socket) => socket.destroy(systemError("write", "EPIPE"));
+        const error = yield* failureOf(session.get("/"));
+        expect(error).toMatchObject({ code: "HTTP_PROTOCOL", reusedConnection: false });
+        expect(server.accepted).toBe(1);
+      });
     });
   });
 
@@ -303,18 +202,73 @@ describe.each(undiciVersions)("hostile peers on %s", (_, undici) => {
   });
 });
 
-/** Writes as fast as the socket takes it. */
-function flood(socket: Socket, head: string, piece: string): void {
-  const more = (): void => {
-    while (!socket.destroyed && socket.write(piece));
-  };
-  socket.write(head);
-  socket.on("drain", more);
-  more();
+/** An undici whose connections break at a chosen moment, once. */
+class BreakingUndici {
+  /** Called when a request was given to a connection that stands, and before it is written. */
+  before: ((socket: Socket) => void) | null = null;
+  /** Called in place of the next write. */
+  inWrite: ((socket: Socket) => void) | null = null;
+  broken = 0;
+  readonly Client: UndiciModule["Client"];
+
+  constructor(undici: UndiciModule) {
+    // eslint-disable-next-line typescript/no-this-alias
+    const owner = this;
+    type Callback = (error: Error | null, socket: Socket | null) => void;
+    interface Options {
+      readonly connect: (request: unknown, callback: Callback) => void;
+    }
+    const Client = undici.Client as unknown as new (
+      origin: string,
+      options: Options,
+    ) => { dispatch(...args: unknown[]): boolean };
+    this.Client = class extends Client {
+      #sockets: Socket[];
+      constructor(origin: string, options: Options) {
+        const sockets: Socket[] = [];
+        super(origin, {
+          ...options,
+          connect: (request, callback) =>
+            options.connect(request, (error, socket) => {
+              if (socket !== null) sockets.push(watched(socket, owner));
+              callback(error, socket);
+            }),
+        });
+        this.#sockets = sockets;
+      }
+      override dispatch(...args: unknown[]): boolean {
+        const result = super.dispatch(...args);
+        const socket = this.#sockets.at(-1);
+        if (socket !== undefined && owner.before !== null) owner.use("before", socket);
+        return result;
+      }
+    } as unknown as UndiciModule["Client"];
+  }
+
+  use(moment: "before" | "inWrite", socket: Socket): void {
+    const breakIt = this[moment]!;
+    this[moment] = null;
+    this.broken++;
+    breakIt(socket);
+  }
 }
 
-function* fetchText(session: Session, url: string, options?: RequestOptions): Coroutine<string> {
-  const response = yield* session.get(url, options);
+function watched(socket: Socket, owner: BreakingUndici): Socket {
+  const write = socket.write.bind(socket) as (...args: unknown[]) => boolean;
+  socket.write = ((...args: unknown[]) => {
+    if (owner.inWrite === null) return write(...args);
+    owner.use("inWrite", socket);
+    return false;
+  }) as Socket["write"];
+  return socket;
+}
+
+function systemError(syscall: string, code: string): Error {
+  return Object.assign(new Error(`${syscall} ${code}`), { syscall, code });
+}
+
+function* fetchText(session: Session, url: string): Coroutine<string> {
+  const response = yield* session.get(url);
   return yield* response.text();
 }
 

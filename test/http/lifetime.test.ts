@@ -1,7 +1,7 @@
 /**
  * What is left when it is over: nothing. Counted at the process, the server, the session and the loop.
  */
-import { run, scope, sleep, spawn, until, use } from "fibril";
+import { EventLoop, run, scope, sleep, spawn, timeout, until, use } from "fibril";
 import type { Coroutine } from "fibril";
 import { Session } from "fibril/http";
 import { setFlagsFromString } from "node:v8";
@@ -49,6 +49,25 @@ describe.each(undiciVersions)("the life of a session on %s", (_, undici) => {
       expect(session.statistics()).toMatchObject(NOTHING);
       expect(yield* failureOf(response.chunk())).toMatchObject({ code: "BODY_USED" });
       yield* until(server.untilOpen(0));
+    });
+  });
+
+  test("a response that leaves a scope belongs to its task next, be that a task of the loop itself", async () => {
+    await using server = await startHttpServer((request, response) => void response.end("x".repeat(500_000)));
+    await withSession(undici, { baseUrl: server.origin }, function* (session) {
+      const tasks = [{}, { signal: new AbortController().signal }].map((options) =>
+        EventLoop.current().spawn(function* () {
+          const response = yield* timeout(60_000, session.get("/", options));
+          return (yield* response.bytes()).length;
+        }),
+      );
+      for (const task of tasks) expect(yield* task).toBe(500_000);
+      const failing = EventLoop.current().spawn(function* () {
+        yield* timeout(60_000, session.get("/"));
+        throw new Error("no");
+      });
+      yield* failureOf(failing);
+      expect(session.statistics().active).toBe(0);
     });
   });
 

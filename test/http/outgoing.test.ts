@@ -1,8 +1,11 @@
 import { Readable } from "node:stream";
 import { describe, expect, test } from "vitest";
 import { InvalidRequestError } from "../../src/http/errors.ts";
-import { encodeBody, isReplayable, OutgoingStream } from "../../src/http/body/outgoing.ts";
-import type { BodyOptions, StreamSource } from "../../src/http/body/outgoing.ts";
+import { encodeBody } from "../../src/http/body/outgoing.ts";
+import type { BodyOptions } from "../../src/http/body/outgoing.ts";
+import { OutgoingStream } from "../../src/http/body/outgoing-stream.ts";
+import { isReplayable } from "../../src/http/body/sources.ts";
+import type { StreamSource } from "../../src/http/body/sources.ts";
 
 const subject = { method: "POST", url: "http://h/" };
 

@@ -1,7 +1,11 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { createServer as createSecureServer } from "node:https";
 import { BodyConsumedError, InvalidUrlError, TooManyRedirects } from "fibril/http";
+import type { HttpRequest, Next, SessionOptions, UndiciModule } from "fibril/http";
 import { describe, expect, test } from "vitest";
+import { certificate, privateKey } from "./certificate.ts";
 import { atRest, failureOf, withSession } from "./harness.ts";
-import { bodyOf, startHttpServer } from "./servers.ts";
+import { bodyOf, listening, startHttpServer } from "./servers.ts";
 import type { HttpTestServer } from "./servers.ts";
 import { undiciVersions } from "./undici-versions.ts";
 
@@ -27,10 +31,20 @@ interface Echo {
   readonly body: string;
 }
 
-describe.each(undiciVersions)("redirects on %s", (_, undici) => {
+/** The rules are the same on the short way and through the pipeline. */
+const ways: readonly (readonly [string, UndiciModule, SessionOptions])[] = undiciVersions.flatMap(([name, undici]) => [
+  [name, undici, {}] as const,
+  [
+    `${name} through the pipeline`,
+    undici,
+    { middleware: (request: HttpRequest, next: Next) => next(request) },
+  ] as const,
+]);
+
+describe.each(ways)("redirects on %s", (_, undici, way) => {
   test("are followed, and the response says which way it came; one connection serves all", async () => {
     await using server = await startRedirector();
-    await withSession(undici, { baseUrl: server.origin }, function* (session) {
+    await withSession(undici, { ...way, baseUrl: server.origin }, function* (session) {
       const response = yield* session.get("/go/302?to=/go/301%3Fto%3D%2Fend");
       expect(response.url).toBe(`${server.origin}/end`);
       expect(response.redirects).toEqual([
@@ -48,7 +62,7 @@ describe.each(undiciVersions)("redirects on %s", (_, undici) => {
 
   test("POST becomes GET on 301, 302 and 303, without the body and what described it", async () => {
     await using server = await startRedirector();
-    await withSession(undici, { baseUrl: server.origin }, function* (session) {
+    await withSession(undici, { ...way, baseUrl: server.origin }, function* (session) {
       for (const status of [301, 302, 303]) {
         const response = yield* session.post(`/go/${status}?to=/end`, { json: { a: 1 }, headers: { "x-kept": "1" } });
         expect(response.method).toBe("GET");
@@ -62,7 +76,7 @@ describe.each(undiciVersions)("redirects on %s", (_, undici) => {
 
   test("307 and 308 send method and body again", async () => {
     await using server = await startRedirector();
-    await withSession(undici, { baseUrl: server.origin }, function* (session) {
+    await withSession(undici, { ...way, baseUrl: server.origin }, function* (session) {
       for (const status of [307, 308]) {
         const json = yield* (yield* session.put(`/go/${status}?to=/end`, { json: 1 })).json();
         expect(json).toMatchObject({ method: "PUT", body: "1", headers: { "content-type": "application/json" } });
@@ -77,7 +91,7 @@ describe.each(undiciVersions)("redirects on %s", (_, undici) => {
     async function* once(): AsyncGenerator<string> {
       yield "a";
     }
-    await withSession(undici, { baseUrl: server.origin }, function* (session) {
+    await withSession(undici, { ...way, baseUrl: server.origin }, function* (session) {
       const error = yield* failureOf(session.post("/go/307?to=/end", { body: once() }));
       expect(error).toBeInstanceOf(BodyConsumedError);
       expect((yield* session.post("/go/303?to=/end", { body: once() })).status).toBe(200);
@@ -93,7 +107,7 @@ describe.each(undiciVersions)("redirects on %s", (_, undici) => {
       "proxy-authorization": "Basic eA==",
       "x-kept": "1",
     };
-    await withSession(undici, { baseUrl: server.origin, headers }, function* (session) {
+    await withSession(undici, { ...way, baseUrl: server.origin, headers }, function* (session) {
       const same = yield* (yield* session.get("/go/302?to=/end")).json<Echo>();
       expect(same.headers).toMatchObject(headers);
       const cross = yield* (yield* session.get(`/go/302?to=${other.origin}/end`)).json<Echo>();
@@ -116,7 +130,7 @@ describe.each(undiciVersions)("redirects on %s", (_, undici) => {
     await using server = await startHttpServer((request, response) => {
       response.writeHead(302, { location: `/${Number(request.url!.slice(1)) + 1}` }).end();
     });
-    await withSession(undici, { baseUrl: server.origin }, function* (session) {
+    await withSession(undici, { ...way, baseUrl: server.origin }, function* (session) {
       const error = (yield* failureOf(session.get("/0"))) as TooManyRedirects;
       expect(error).toBeInstanceOf(TooManyRedirects);
       expect(error.redirects).toHaveLength(11);
@@ -133,7 +147,7 @@ describe.each(undiciVersions)("redirects on %s", (_, undici) => {
     await using server = await startHttpServer((request, response) => {
       response.writeHead(302, request.url === "/bare" ? {} : { location: "/next" }).end("moved");
     });
-    await withSession(undici, { baseUrl: server.origin }, function* (session) {
+    await withSession(undici, { ...way, baseUrl: server.origin }, function* (session) {
       const manual = yield* session.get("/", { redirect: "manual" });
       expect([manual.status, manual.headers.get("location"), yield* manual.text()]).toEqual([302, "/next", "moved"]);
       expect((yield* session.get("/bare")).status).toBe(302);
@@ -142,7 +156,7 @@ describe.each(undiciVersions)("redirects on %s", (_, undici) => {
 
   test("a redirect to something that is no http URL is an error", async () => {
     await using server = await startRedirector();
-    await withSession(undici, { baseUrl: server.origin }, function* (session) {
+    await withSession(undici, { ...way, baseUrl: server.origin }, function* (session) {
       for (const to of ["ftp://host/", "http://", "javascript:1"]) {
         expect(yield* failureOf(session.get(`/go/302?to=${encodeURIComponent(to)}`))).toBeInstanceOf(InvalidUrlError);
       }
@@ -161,10 +175,36 @@ describe.each(undiciVersions)("redirects on %s", (_, undici) => {
         response.write("x");
       }
     });
-    await withSession(undici, { baseUrl: server.origin, limit: 1 }, function* (session) {
+    await withSession(undici, { ...way, baseUrl: server.origin, limit: 1 }, function* (session) {
       expect(yield* (yield* session.get("/large")).text()).toBe("end");
       expect(yield* (yield* session.get("/endless")).text()).toBe("end");
       expect(atRest(session)).toEqual({ active: 0, queued: 0, connecting: 0, idle: 1 });
+    });
+  });
+
+  test("a step down to http is a step to another origin; what referred to the first page stays behind as well", async () => {
+    await using plain = await startRedirector();
+    const answer = (_request: IncomingMessage, response: ServerResponse): void =>
+      void response.writeHead(307, { location: `${plain.origin}/end` }).end();
+    await using secure = await listening(createSecureServer({ cert: certificate, key: privateKey }, answer));
+    const headers = { authorization: "Bearer secret", referer: "https://localhost/page?secret=1", "x-kept": "1" };
+    await withSession(undici, { ...way, headers, tls: { ca: certificate } }, function* (session) {
+      const echo = yield* (yield* session.get(`https://localhost:${secure.port}/`)).json<Echo>();
+      expect(echo.headers).toMatchObject({ "x-kept": "1" });
+      expect(echo.headers).not.toHaveProperty("authorization");
+      expect(echo.headers).not.toHaveProperty("referer");
+    });
+  });
+
+  test("the fragment of a Location goes nowhere; spaces and UTF-8 in it are understood", async () => {
+    await using server = await startRedirector();
+    await withSession(undici, { ...way, baseUrl: server.origin }, function* (session) {
+      const response = yield* session.get("/go/302?to=/end%23part");
+      expect([response.url, (yield* response.json<Echo>()).url]).toEqual([`${server.origin}/end`, "/end"]);
+      const strange = yield* session.get("/go/302?to=/a%20b");
+      expect((yield* strange.json<Echo>()).url).toBe("/a%20b");
+      const relative = yield* session.get("/go/302?to=..%2F.%2Fx%3Fq");
+      expect((yield* relative.json<Echo>()).url).toBe("/x?q");
     });
   });
 
@@ -172,7 +212,7 @@ describe.each(undiciVersions)("redirects on %s", (_, undici) => {
     await using server = await startHttpServer((request, response) => {
       setTimeout(() => response.writeHead(request.url === "/end" ? 200 : 302, { location: "/end" }).end(), 20);
     });
-    await withSession(undici, { baseUrl: server.origin }, function* (session) {
+    await withSession(undici, { ...way, baseUrl: server.origin }, function* (session) {
       const response = yield* session.get("/");
       yield* response.text();
       expect(response.timings.headersMs).toBeGreaterThanOrEqual(38);

@@ -124,7 +124,7 @@ export async function bodyOf(request: IncomingMessage): Promise<string> {
 }
 
 /** Calls `onRequest` once a whole request head has come on a socket (and again for each further one). */
-export function startRawServer(onRequest: (socket: Socket, count: number) => void): Promise<TestServer> {
+export function startRawServer(onRequest: (socket: Socket, count: number, head: string) => void): Promise<TestServer> {
   return listening(
     createSocketServer((socket) => {
       let text = "";
@@ -132,8 +132,9 @@ export function startRawServer(onRequest: (socket: Socket, count: number) => voi
       socket.on("data", (data) => {
         text += data.toString("latin1");
         for (let end = text.indexOf("\r\n\r\n"); end !== -1; end = text.indexOf("\r\n\r\n")) {
+          const head = text.slice(0, end);
           text = text.slice(end + 4);
-          onRequest(socket, ++count);
+          onRequest(socket, ++count, head);
         }
       });
     }),

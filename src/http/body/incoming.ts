@@ -10,6 +10,7 @@
  */
 import { BodyTooLarge } from "../errors.ts";
 import type { RequestSubject } from "../errors.ts";
+import { ChunkQueue } from "./chunk-queue.ts";
 
 /** The connection, as the body sees it. */
 export interface BodyFlow {
@@ -26,11 +27,40 @@ export interface BodyReader {
   bodyChanged(): void;
 }
 
+/** What readers read from: the bytes as they came, or what a decoder made of them. */
+export interface BodyBuffer {
+  /** "open" until everything has come. */
+  readonly state: "open" | "ended" | "failed";
+  readonly error: unknown;
+  reader: BodyReader | null;
+  collect(limitBytes: number): void;
+  stopCollecting(): void;
+  take(): Uint8Array | undefined;
+  takeAll(): Uint8Array[];
+  drop(): void;
+}
+
+/** How much of a body has come. */
+export interface Progress {
+  /** Bytes from the network so far, before decoding. */
+  readonly receivedBytes: number;
+  /** What the response announced; `undefined` when it did not. */
+  readonly totalBytes: number | undefined;
+}
+
+export interface ProgressOptions {
+  /**
+   * Called for each piece of the response body as it arrives (up to 64 KiB each, not throttled), whether or not somebody reads; not
+   * for redirects. It runs in no task, so it must not wait; an error that it throws ends the body with it.
+   */
+  readonly onProgress?: (progress: Progress) => void;
+}
+
 // One socket read of undici is at most 64 KiB. Two let the next one arrive while the first is worked on.
 const HIGH_WATER_BYTES = 128 * 1024;
 const LOW_WATER_BYTES = 64 * 1024;
 
-export class IncomingBody {
+export class IncomingBody implements BodyBuffer {
   /** "open" until everything has come. */
   state: "open" | "ended" | "failed" = "open";
   error: unknown = undefined;
@@ -38,11 +68,11 @@ export class IncomingBody {
   /** What the response announced, or -1. */
   readonly announcedBytes: number;
   receivedBytes = 0;
-  bufferedBytes = 0;
+  /** Who wants to know how much has come. */
+  onProgress: ProgressOptions["onProgress"] = undefined;
   readonly #flow: BodyFlow;
   #limitBytes: number;
-  #chunks: Uint8Array[] = [];
-  #next = 0;
+  readonly #chunks = new ChunkQueue();
   #isPaused = false;
   #isCollecting = false;
 
@@ -50,6 +80,21 @@ export class IncomingBody {
     this.#flow = flow;
     this.announcedBytes = announcedBytes;
     this.#limitBytes = limitBytes;
+  }
+
+  /** What has come and was not taken. */
+  get bufferedBytes(): number {
+    return this.#chunks.bytes;
+  }
+
+  /** Raises the limit: what is encoded may be a little longer than what is in it. */
+  allowMore(bytes: number): void {
+    this.#limitBytes += bytes;
+  }
+
+  /** Closes the connection, unless everything has come: whoever reads cannot use this body. */
+  refuse(error: unknown): void {
+    this.#flow.fail(error);
   }
 
   /** Lets everything come in, up to `limitBytes` in all. */
@@ -64,50 +109,36 @@ export class IncomingBody {
   /** Back to the bounded buffer: the collecting reader gave up. */
   stopCollecting(): void {
     this.#isCollecting = false;
-    if (this.bufferedBytes >= HIGH_WATER_BYTES) this.#pause();
+    if (this.#chunks.bytes >= HIGH_WATER_BYTES) this.#pause();
   }
 
   /** The oldest piece, or `undefined` when there is none now. */
   take(): Uint8Array | undefined {
-    if (this.#next === this.#chunks.length) return undefined;
-    const chunk = this.#chunks[this.#next]!;
-    this.#next++;
-    if (this.#next === this.#chunks.length) {
-      this.#chunks = [];
-      this.#next = 0;
-    } else if (this.#next >= 64) {
-      this.#chunks = this.#chunks.slice(this.#next);
-      this.#next = 0;
-    }
-    this.bufferedBytes -= chunk.byteLength;
-    if (this.bufferedBytes <= LOW_WATER_BYTES) this.#resume();
+    const chunk = this.#chunks.shift();
+    if (this.#isPaused && this.#chunks.bytes <= LOW_WATER_BYTES) this.#resume();
     return chunk;
   }
 
   /** Every piece that is there. */
   takeAll(): Uint8Array[] {
-    const chunks = this.#next === 0 ? this.#chunks : this.#chunks.slice(this.#next);
-    this.#chunks = [];
-    this.#next = 0;
-    this.bufferedBytes = 0;
+    const chunks = this.#chunks.takeAll();
     this.#resume();
     return chunks;
   }
 
   /** Forgets what is there and what will come. */
   drop(): void {
-    this.#chunks = [];
-    this.#next = 0;
-    this.bufferedBytes = 0;
+    this.#chunks.clear();
   }
 
   /** Called by the transfer. */
   push(chunk: Uint8Array): void {
+    if (chunk.byteLength === 0) return; // undici gives such pieces now and then
     this.receivedBytes += chunk.byteLength;
     if (this.receivedBytes > this.#limitBytes) return this.#failTooLarge(`${this.receivedBytes} bytes so far`);
     this.#chunks.push(chunk);
-    this.bufferedBytes += chunk.byteLength;
-    if (!this.#isCollecting && this.bufferedBytes >= HIGH_WATER_BYTES) this.#pause();
+    if (this.onProgress !== undefined && !this.#told(this.onProgress)) return;
+    if (!this.#isCollecting && this.#chunks.bytes >= HIGH_WATER_BYTES) this.#pause();
     this.reader?.bodyChanged();
   }
 
@@ -122,6 +153,16 @@ export class IncomingBody {
     this.state = "failed";
     this.error = error;
     this.reader?.bodyChanged();
+  }
+
+  #told(onProgress: NonNullable<ProgressOptions["onProgress"]>): boolean {
+    const { receivedBytes, announcedBytes } = this;
+    try {
+      onProgress({ receivedBytes, totalBytes: announcedBytes === -1 ? undefined : announcedBytes });
+    } catch (error) {
+      this.#flow.fail(error);
+    }
+    return this.state === "open"; // it may have closed the response
   }
 
   #failTooLarge(size: string): void {

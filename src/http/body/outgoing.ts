@@ -1,23 +1,41 @@
 /**
- * The body of a request on its way out.
+ * The body of a request on its way out: from the options of the caller to what undici takes, and the headers that go with it.
  *
- * Strings and bytes go to undici as they are. Every kind of stream (iterable, async iterable, node Readable) is read
- * through `OutgoingStream`, for three reasons: an error of the caller's own stream must come back as itself and not as a
- * broken connection; a cancelled request must close a stream that hangs in `next()`, which undici leaves waiting; and
- * the limit for the peer must not run while it is the stream that is slow.
+ * Strings and bytes go to undici as they are; everything else is a stream, see `outgoing-stream.ts`. Headers that other
+ * options of a request stand for (a range, a condition, no compression) are set here, too, since this is the one place
+ * that all requests pass once.
  */
 import { InvalidRequestError } from "../errors.ts";
 import type { RequestSubject } from "../errors.ts";
-import { withDefaultHeader } from "../headers.ts";
+import { withDefaultHeader, withoutHeaders } from "../headers.ts";
 import type { OutgoingHeaders } from "../headers.ts";
+import { conditionalHeaders } from "./conditional.ts";
+import type { ConditionalOptions } from "./conditional.ts";
+import type { DecodeOptions } from "./decoding.ts";
+import { withEncodings } from "./encodings.ts";
+import { encodeMultipart } from "./multipart.ts";
+import type { MultipartSource } from "./multipart.ts";
+import type { UploadProgress, UploadWatch } from "./outgoing-stream.ts";
+import { rangeHeaders } from "./ranges.ts";
+import type { RangeOptions } from "./ranges.ts";
+import { BlobSource, bytesOf, isStream, SlicedBytes } from "./sources.ts";
+import type { BodyChunk, StreamSource } from "./sources.ts";
 
-/** A piece of a request body. */
-export type BodyChunk = string | ArrayBuffer | ArrayBufferView;
+/**
+ * What can be sent. A stream whose iterator is itself (generators, Readables) and a web stream can be sent once only. `FormData` is sent
+ * as multipart, `URLSearchParams` as a form, a `Blob` with its type and size.
+ */
+export type BodySource =
+  | string
+  | ArrayBuffer
+  | ArrayBufferView
+  | Blob
+  | FormData
+  | URLSearchParams
+  | Iterable<BodyChunk>
+  | AsyncIterable<BodyChunk>;
 
-/** What can be sent. A stream whose iterator is itself (generators, Readables) can be sent once only. */
-export type BodySource = string | ArrayBuffer | ArrayBufferView | Iterable<BodyChunk> | AsyncIterable<BodyChunk>;
-
-/** The three ways to give a body; at most one of them. */
+/** The four ways to give a body; at most one of them. */
 export interface BodyOptions {
   /** Sent as JSON. */
   readonly json?: unknown;
@@ -25,59 +43,121 @@ export interface BodyOptions {
   readonly form?:
     | Readonly<Record<string, string | number | boolean | readonly (string | number | boolean)[]>>
     | URLSearchParams;
+  /** Sent as `multipart/form-data`: parts by name, which may be files and streams. */
+  readonly multipart?: MultipartSource;
   readonly body?: BodySource;
+  /**
+   * Called for each piece of the body that the connection has taken, at most 64 KiB each for strings and bytes; not throttled. It runs in no task, so it
+   * must not wait; an error that it throws ends the request with it. A body that is sent again counts from the start.
+   */
+  readonly onUploadProgress?: (progress: UploadProgress) => void;
 }
-
-export type StreamSource = Iterable<BodyChunk> | AsyncIterable<BodyChunk>;
 
 /** A body ready to be sent. */
 export interface OutgoingBody {
   readonly data: string | Uint8Array | undefined;
   readonly stream: StreamSource | undefined;
+  /** Only with a stream. */
+  readonly watch?: UploadWatch;
 }
 
 export const NO_BODY: OutgoingBody = Object.freeze({ data: undefined, stream: undefined });
 
+/** What is sent: a body, what it is, and how long it is if that is not seen from it. */
+interface Encoded {
+  readonly data?: string | Uint8Array | undefined;
+  readonly stream?: StreamSource | undefined;
+  readonly type?: string;
+  readonly sizeBytes?: number | undefined;
+}
+
+type EncodedRequest = { readonly body: OutgoingBody; readonly headers: OutgoingHeaders };
+
 export function encodeBody(
-  options: BodyOptions,
-  headers: OutgoingHeaders,
+  options: BodyOptions & ConditionalOptions & DecodeOptions & RangeOptions,
+  given: OutgoingHeaders,
   subject: RequestSubject,
-): { readonly body: OutgoingBody; readonly headers: OutgoingHeaders } {
-  const { json, form, body } = options;
-  if (json === undefined && form === undefined && body === undefined) return { body: NO_BODY, headers };
-  if (Number(json !== undefined) + Number(form !== undefined) + Number(body !== undefined) > 1) {
-    throw new InvalidRequestError(subject, "it has several bodies; give one of json, form and body");
+): EncodedRequest {
+  const { json, form, multipart, body, decompress, range, unlessChanged, onUploadProgress } = options;
+  let headers = given;
+  if (decompress !== undefined) headers = withEncodings(headers, decompress);
+  // A part of an encoded body cannot be decoded.
+  if (range !== undefined) headers = withHeaders(withoutEncodings(headers), rangeHeaders(range));
+  if (unlessChanged !== undefined) headers = withHeaders(headers, conditionalHeaders(unlessChanged));
+  if (json === undefined && form === undefined && multipart === undefined && body === undefined) {
+    return { body: NO_BODY, headers };
   }
-  if (json !== undefined) {
-    return {
-      body: ofData(stringify(json, subject)),
-      headers: withDefaultHeader(headers, "content-type", "application/json"),
-    };
+  if (
+    Number(json !== undefined) +
+      Number(form !== undefined) +
+      Number(multipart !== undefined) +
+      Number(body !== undefined) >
+    1
+  ) {
+    throw new InvalidRequestError(subject, "it has several bodies; give one of json, form, multipart and body");
   }
-  if (form !== undefined) {
-    const type = "application/x-www-form-urlencoded";
-    return { body: ofData(formText(form)), headers: withDefaultHeader(headers, "content-type", type) };
-  }
-  if (typeof body === "string") {
-    return { body: ofData(body), headers: withDefaultHeader(headers, "content-type", "text/plain;charset=UTF-8") };
-  }
+  const encoded = encode(options, subject);
+  if (encoded.type !== undefined) headers = withDefaultHeader(headers, "content-type", encoded.type);
+  if (onUploadProgress !== undefined) return watched(encoded, headers, onUploadProgress);
+  const { data, stream, sizeBytes } = encoded;
+  if (stream !== undefined && sizeBytes !== undefined)
+    headers = withDefaultHeader(headers, "content-length", String(sizeBytes));
+  return { body: { data, stream }, headers };
+}
+
+function encode({ json, form, multipart, body }: BodyOptions, subject: RequestSubject): Encoded {
+  if (json !== undefined) return { data: stringify(json, subject), type: "application/json" };
+  if (form !== undefined) return { data: formText(form), type: FORM_TYPE };
+  if (multipart !== undefined) return encodeParts(multipart, subject);
+  if (typeof body === "string") return { data: body, type: "text/plain;charset=UTF-8" };
   const bytes = bytesOf(body);
-  if (bytes !== null) return { body: ofData(bytes), headers };
-  if (!isStream(body)) {
-    throw new InvalidRequestError(subject, "its body is neither a string, bytes, an iterable nor an async iterable");
+  if (bytes !== null) return { data: bytes };
+  if (body instanceof URLSearchParams) return { data: body.toString(), type: FORM_TYPE };
+  if (body instanceof FormData) return encodeParts(body, subject);
+  if (body instanceof Blob) {
+    const type = body.type === "" ? {} : { type: body.type };
+    return { stream: new BlobSource(body), sizeBytes: body.size, ...type };
   }
-  return { body: { data: undefined, stream: body }, headers };
+  if (isStream(body)) return { stream: body };
+  throw new InvalidRequestError(
+    subject,
+    "its body is neither a string, bytes, a Blob, FormData, URLSearchParams, an iterable nor an async iterable",
+  );
 }
 
-/** The bytes of anything that has some, uncopied; `null` for everything else. */
-function bytesOf(value: unknown): Uint8Array | null {
-  if (value instanceof Uint8Array) return value;
-  if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
-  return value instanceof ArrayBuffer ? new Uint8Array(value) : null;
+const FORM_TYPE = "application/x-www-form-urlencoded";
+
+function encodeParts(parts: MultipartSource | FormData, subject: RequestSubject): Encoded {
+  const { contentType, data, stream, sizeBytes } = encodeMultipart(parts as MultipartSource, subject);
+  return { data, stream, type: contentType, sizeBytes };
 }
 
-function ofData(data: string | Uint8Array): OutgoingBody {
-  return { data, stream: undefined };
+/** As a stream, also of what is there as a whole: nobody but a stream is asked piece by piece. */
+function watched(
+  { data, stream, sizeBytes }: Encoded,
+  given: OutgoingHeaders,
+  onUploadProgress: (progress: UploadProgress) => void,
+): EncodedRequest {
+  const bytes = typeof data === "string" ? Buffer.from(data) : data;
+  let headers = given;
+  const size = bytes?.byteLength ?? sizeBytes;
+  if (size !== undefined) headers = withDefaultHeader(headers, "content-length", String(size));
+  const declared = headers[headers.indexOf("content-length") + 1];
+  const totalBytes = size ?? (headers.includes("content-length") ? Number(declared) : undefined);
+  const source = stream ?? new SlicedBytes(bytes!);
+  return { body: { data: undefined, stream: source, watch: { onUploadProgress, totalBytes } }, headers };
+}
+
+const ENCODING_HEADERS: ReadonlySet<string> = new Set(["accept-encoding"]);
+
+function withoutEncodings(headers: OutgoingHeaders): OutgoingHeaders {
+  return [...withoutHeaders(headers, ENCODING_HEADERS), "accept-encoding", "identity"];
+}
+
+/** Sets them over those that are there. */
+function withHeaders(headers: OutgoingHeaders, pairs: readonly string[]): OutgoingHeaders {
+  const names = new Set(pairs.filter((_, index) => index % 2 === 0));
+  return [...withoutHeaders(headers, names), ...pairs];
 }
 
 function stringify(value: unknown, subject: RequestSubject): string {
@@ -100,124 +180,4 @@ function formText(form: NonNullable<BodyOptions["form"]>): string {
       parameters.append(name, String(item));
   }
   return parameters.toString();
-}
-
-function isStream(value: unknown): value is StreamSource {
-  if (typeof value !== "object" || value === null) return false;
-  const source = value as { [Symbol.iterator]?: unknown; [Symbol.asyncIterator]?: unknown };
-  return typeof source[Symbol.asyncIterator] === "function" || typeof source[Symbol.iterator] === "function";
-}
-
-/** Who wants to know how the stream fares. */
-export interface StreamObserver {
-  readonly subject: RequestSubject;
-  /** The caller's stream is asked for a piece: until it gives one, nobody else is to blame for the time that passes. */
-  streamAsked(): void;
-  /** It gave one, or its end. */
-  streamGave(): void;
-  /** The caller's stream threw. */
-  streamFailed(error: unknown): void;
-}
-
-type Step = IteratorResult<BodyChunk, unknown>;
-type AnyIterator = Iterator<BodyChunk, unknown> | AsyncIterator<BodyChunk, unknown>;
-
-/** Reads the caller's stream for undici, once. */
-export class OutgoingStream implements AsyncIterableIterator<Uint8Array | string> {
-  readonly #source: StreamSource;
-  readonly #observer: StreamObserver;
-  #iterator: AnyIterator | null = null;
-  #isOver = false;
-
-  constructor(source: StreamSource, observer: StreamObserver) {
-    this.#source = source;
-    this.#observer = observer;
-  }
-
-  [Symbol.asyncIterator](): this {
-    return this;
-  }
-
-  async next(): Promise<IteratorResult<Uint8Array | string, undefined>> {
-    if (this.#isOver) return OVER;
-    this.#observer.streamAsked();
-    try {
-      this.#iterator ??= iteratorOf(this.#source);
-      const step: Step = await this.#iterator.next();
-      if (this.#isOver) return OVER; // closed while it hung in next()
-      this.#observer.streamGave();
-      if (step.done !== true) return { done: false, value: this.#checked(step.value) };
-      this.#isOver = true;
-      return OVER;
-    } catch (error) {
-      if (this.#isOver) return OVER;
-      this.close();
-      this.#observer.streamFailed(error);
-      throw error;
-    }
-  }
-
-  /** Called by undici when it stops before the end. */
-  async return(): Promise<IteratorResult<Uint8Array | string, undefined>> {
-    this.close();
-    return OVER;
-  }
-
-  /** Whether all of it was taken, or it was closed. */
-  get isOver(): boolean {
-    return this.#isOver;
-  }
-
-  /** Ends a stream that was begun; one that was not is left as it was, so that it can be sent another time. */
-  close(): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
-    if (this.#iterator !== null) void closeQuietly(this.#source, this.#iterator);
-  }
-
-  #checked(chunk: unknown): Uint8Array | string {
-    if (typeof chunk === "string") return chunk;
-    const bytes = bytesOf(chunk);
-    if (bytes !== null) return bytes;
-    throw new InvalidRequestError(
-      this.#observer.subject,
-      `its body stream gave a piece that is neither a string nor bytes (${typeof chunk})`,
-    );
-  }
-}
-
-const OVER: IteratorReturnResult<undefined> = Object.freeze({ done: true, value: undefined });
-
-function iteratorOf(source: StreamSource): AnyIterator {
-  return Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]();
-}
-
-const LATER: Promise<void> = Promise.resolve();
-
-async function closeQuietly(source: StreamSource, iterator: AnyIterator): Promise<void> {
-  try {
-    await LATER; // whoever closes is in the middle of something, and this runs the caller's code
-    // A node stream's iterator queues return() behind the next() that hangs; destroy() does not wait.
-    if (isNodeStream(source)) source.destroy();
-    await iterator.return?.();
-  } catch {
-    // The request has ended with an error of its own; nobody is left to hear that its stream also failed to close.
-  }
-}
-
-function isNodeStream(source: unknown): source is { destroy(): void } {
-  const { pipe, destroy } = source as { readonly pipe?: unknown; readonly destroy?: unknown };
-  return typeof pipe === "function" && typeof destroy === "function";
-}
-
-/** Whether a stream can be read a second time: its iterator is a new one each time. */
-export function isReplayable(source: StreamSource): boolean {
-  if (isNodeStream(source)) return false;
-  if (Symbol.asyncIterator in source) return !isOwnIterator(source, Symbol.asyncIterator);
-  return !isOwnIterator(source, Symbol.iterator);
-}
-
-// Generators are asked without running them: an iterator has next(), a collection does not.
-function isOwnIterator(source: object, symbol: symbol): boolean {
-  return symbol in source && typeof (source as { next?: unknown }).next === "function";
 }

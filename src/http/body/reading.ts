@@ -13,32 +13,76 @@ import type { LoopPort, Started, Waiter } from "../../lowlevel.ts";
 import { Drain } from "./drain.ts";
 import { describeRequest } from "../errors.ts";
 import type { RequestSubject } from "../errors.ts";
-import type { Holdings } from "../holdings.ts";
-import type { BodyReader, IncomingBody } from "./incoming.ts";
+import type { Holding, Holdings } from "../holdings.ts";
+import { DecodedBody } from "./decoded.ts";
+import { decodingOf } from "./decoding.ts";
+import type { DecodeOptions, Decoding } from "./decoding.ts";
+import { encodingsOf } from "./encodings.ts";
+import type { Encoding } from "./encodings.ts";
+import type { BodyBuffer, BodyReader, ProgressOptions } from "./incoming.ts";
 import type { Transfer } from "../transfer.ts";
 
 type BodyUse = "unread" | "read in chunks" | "read as a whole" | "discarded" | "closed";
 
+/** What a session says about the bodies of its responses. */
+interface BodyDefaults {
+  readonly loop: LoopPort;
+  readonly holdings: Holdings;
+  readonly decoding: Decoding | null;
+}
+
+/** The body of the response that a transfer has brought, read as the request and its session want it. */
+export function openBody(
+  transfer: Transfer,
+  { loop, holdings, decoding }: BodyDefaults,
+  options: DecodeOptions & ProgressOptions & { readonly maxBodyBytes?: number },
+): ResponseBody {
+  if (options.onProgress !== undefined) transfer.incoming!.onProgress = options.onProgress;
+  return new ResponseBody(transfer, loop, holdings, decodingOf(options, decoding));
+}
+
 export class ResponseBody {
   readonly subject: RequestSubject;
-  readonly incoming: IncomingBody;
+  readonly incoming: BodyBuffer;
   readonly loop: LoopPort;
+  /** The content encodings that are undone, in this order; `null` when the bytes are given as they come. */
+  readonly encodings: readonly Encoding[] | null;
   readonly #transfer: Transfer;
   readonly #holdings: Holdings;
+  readonly #holding: Holding;
   #use: BodyUse = "unread";
 
-  constructor(transfer: Transfer, loop: LoopPort, holdings: Holdings) {
+  constructor(transfer: Transfer, loop: LoopPort, holdings: Holdings, decoding: Decoding | null) {
     this.subject = transfer.subject;
-    this.incoming = transfer.incoming!;
     this.loop = loop;
+    this.encodings = decoding === null ? null : encodingsOfBody(transfer);
+    const incoming = transfer.incoming!;
+    if (decoding === null || this.encodings === null) {
+      this.incoming = incoming;
+      this.#holding = transfer;
+    } else {
+      const decoded = new DecodedBody(this.subject, incoming, transfer, this.encodings, decoding, loop);
+      this.incoming = decoded;
+      this.#holding = decoded;
+    }
     this.#transfer = transfer;
     this.#holdings = holdings;
     transfer.facade = this;
   }
 
+  /** What ends it from outside: not this object, which must stay free to be forgotten. */
+  get ending(): Transfer {
+    return this.#transfer;
+  }
+
   /** Gives a body that has not ended to the current scope. */
   adopt(): void {
-    if (this.#transfer.phase !== "ended") this.#holdings.adopt(this.#transfer);
+    if (this.#transfer.phase !== "ended") this.#holdings.adopt(this.#holding);
+  }
+
+  /** Takes it from its scope. */
+  release(): void {
+    this.#holdings.release(this.#holding);
   }
 
   chunk(): Operation<Uint8Array | undefined> {
@@ -85,11 +129,12 @@ export class ResponseBody {
   beginDiscard(): void {
     if (this.incoming.reader !== null) throw this.#busyError();
     this.#use = "discarded";
+    if (this.encodings !== null) this.incoming.drop();
   }
 
   /** Closes the connection if the scope that it belongs to is being cancelled; a timeout around the read alone keeps it. */
   readerCancelled(cancelled: Cancelled | null): void {
-    if (cancelled !== null && this.#holdings.endsWith(this.#transfer, cancelled)) this.#transfer.cancel();
+    if (cancelled !== null && this.#holdings.endsWith(this.#holding, cancelled)) this.#holding.cancel();
   }
 
   #busyError(): UsageError {
@@ -98,6 +143,14 @@ export class ResponseBody {
       "BODY_BUSY",
     );
   }
+}
+
+/** Half a body cannot be decoded, and an answer without one has nothing to decode. */
+function encodingsOfBody({ status, subject, responseHeaders }: Transfer): readonly Encoding[] | null {
+  const header = responseHeaders["content-encoding"];
+  if (header === undefined || status === 206 || status === 204 || status === 304 || subject.method === "HEAD")
+    return null;
+  return encodingsOf(header);
 }
 
 abstract class BodyWait<T> extends Wait<T> implements BodyReader {

@@ -2,7 +2,7 @@
  * The only file that knows undici: which parts are used, how they are set up, what its errors mean.
  *
  * Undici is an optional peer, `^7.30 || ^8`, and is loaded when the first session opens. 7 and 8 share the shape of
- * dispatch handlers that `ExchangeHandler` describes (7 also still takes an older one, which is not used here).
+ * dispatch handlers that `exchange.ts` describes (7 also still takes an older one, which is not used here).
  *
  * One `Client` is one connection. The session keeps its clients itself instead of using `Agent` or `Pool`, because
  * - a Pool takes a client for busy until one turn of the host's loop after its response, and opens another connection
@@ -12,56 +12,30 @@
  * All timers of undici for connecting, headers and bodies are off; the loop's own replace them. What is left is the
  * one that closes an idle connection (unreferenced, ended by `destroy`).
  */
+import type { Socket } from "node:net";
 import { FibrilError } from "../../core/index.ts";
 import type { ProtocolProblem } from "../errors.ts";
-import type { OutgoingHeaders } from "../headers.ts";
+import { ExchangeFailure } from "./exchange.ts";
+import type { ExchangeClient } from "./exchange.ts";
 
-/** What undici calls during an exchange. */
-export interface ExchangeHandler {
-  onRequestStart(controller: ExchangeController, context: unknown): void;
-  /** Also called for 1xx answers. */
-  onResponseStart(controller: ExchangeController, status: number, headers: UndiciHeaders, statusText?: string): void;
-  onResponseData(controller: ExchangeController, chunk: Uint8Array): void;
-  onResponseEnd(controller: ExchangeController, trailers: unknown): void;
-  onResponseError(controller: ExchangeController | null, error: Error): void;
-}
-
-export interface ExchangeController {
-  abort(reason: Error): void;
-  pause(): void;
-  resume(): void;
-}
-
-export type UndiciHeaders = Readonly<Record<string, string | string[] | undefined>>;
-
-export interface DispatchOptions {
-  readonly path: string;
-  readonly method: string;
-  readonly headers: OutgoingHeaders;
-  readonly body: string | Uint8Array | AsyncIterable<Uint8Array | string> | undefined;
-}
-
-export interface UndiciClient {
-  dispatch(options: DispatchOptions, handler: ExchangeHandler): boolean;
-  destroy(error: Error): Promise<void>;
+export interface UndiciClient extends ExchangeClient {
   on(event: string, listener: (...args: never[]) => void): unknown;
 }
 
-/** A socket, as far as it matters here. */
-export interface ConnectionSocket {
-  destroy(error?: Error): unknown;
-  once(event: "close", listener: () => void): unknown;
-  readonly closed?: boolean;
+export type ConnectCallback = (error: Error | null, socket: Socket | null) => void;
+
+/** What undici asks for. */
+export interface ConnectRequest {
+  /** From a `host` header of the request. */
+  readonly servername: string | null;
 }
 
-export type ConnectCallback = (error: Error | null, socket: ConnectionSocket | null) => void;
-export type Connector = (options: object, callback: ConnectCallback) => unknown;
+export type Connector = (request: ConnectRequest, callback: ConnectCallback) => void;
 
 /** The parts of the `undici` package that are used. `import * as undici from "undici"` fits. */
 export interface UndiciModule {
   // Loose on purpose: the types of 7 and of 8 have to fit both, and nothing but this file calls it.
   readonly Client: new (origin: string, options: never) => object;
-  readonly buildConnector: (options: never) => unknown;
 }
 
 /** There is no undici, or one that does not fit. Code: `HTTP_UNDICI_MISSING`. */
@@ -88,20 +62,18 @@ export async function importUndici(load: () => Promise<unknown> = () => import("
 }
 
 export function checkUndici(module: unknown): UndiciModule {
-  const { Client, buildConnector } = module as Partial<UndiciModule>;
-  if (typeof Client === "function" && typeof buildConnector === "function") return module as UndiciModule;
-  throw new UndiciMissingError(
-    'what was given as "undici" has no Client and buildConnector; install undici 7.30 or later',
-  );
+  const { Client } = module as Partial<UndiciModule>;
+  if (typeof Client === "function") return module as UndiciModule;
+  throw new UndiciMissingError('what was given as "undici" has no Client; install undici 7.30 or later');
 }
 
-/** One for a session, so that TLS sessions are resumed on all its connections. */
-export function createConnector(undici: UndiciModule, tls: Readonly<Record<string, unknown>> | undefined): Connector {
-  const build = undici.buildConnector as (options: object) => Connector;
-  return build({ ...tls, allowH2: false, timeout: 0 });
-}
-
-export function createClient(undici: UndiciModule, origin: string, connect: Connector): UndiciClient {
+/** @param keepAliveMs `undefined`: what the server says, else 4 s. */
+export function createClient(
+  undici: UndiciModule,
+  origin: string,
+  keepAliveMs: number | undefined,
+  connect: Connector,
+): UndiciClient {
   const Client = undici.Client as unknown as new (origin: string, options: object) => UndiciClient;
   return new Client(origin, {
     connect,
@@ -109,11 +81,20 @@ export function createClient(undici: UndiciModule, origin: string, connect: Conn
     pipelining: 1,
     headersTimeout: 0,
     bodyTimeout: 0,
+    ...(keepAliveMs === undefined ? {} : keepAliveOptions(keepAliveMs)),
   });
 }
 
+function keepAliveOptions(keepAliveMs: number): object {
+  const keepAliveTimeout = Math.min(Math.max(keepAliveMs, 1), LONGEST_TIMER_MS);
+  return { keepAliveTimeout, keepAliveMaxTimeout: keepAliveTimeout };
+}
+
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
 /** What an error of undici says about the exchange; `null` when it says that the request itself was wrong. */
 export function classifyError(error: unknown): ProtocolProblem | null {
+  if (error instanceof ExchangeFailure) return error.problem;
   const code = (error as { readonly code?: unknown } | null | undefined)?.code;
   switch (code) {
     case "UND_ERR_SOCKET":

@@ -1,20 +1,28 @@
 /**
- * The one line in which requests wait for a connection: pure bookkeeping, knows nothing of tasks, sockets or time.
+ * The one line in which requests wait for a connection: pure bookkeeping, knows nothing of tasks, sockets or timers; a clock is handed in.
  *
- * The rule: the place with the lowest ticket whose host still has room goes first. So it is first come first served over
- * all hosts, and a place that only its host's limit holds back lets others pass.
+ * The rule: the place with the lowest ticket whose host may go goes first. So it is first come first served over all hosts,
+ * and a place that only its host holds back (its limit, its rate, a pause) lets others pass. The limit and the rate of the
+ * whole line hold back all. A token of a rate is taken when a place comes in, so whoever gives up has taken none.
  *
- * How: every host keeps its own line in order of tickets. The hosts that have room and somebody waiting stand in a heap,
- * ordered by the ticket at the head of their line. Entering, leaving and releasing cost O(log hosts) at worst, and O(1)
- * while nobody has to wait. Rejected: one list that is searched for the first admissible place (a host with 100,000
- * waiting would be searched through at each release of another).
+ * How: every host keeps its own line in order of tickets. The hosts that may go and have somebody waiting stand in a heap,
+ * ordered by the ticket at the head of their line; those that only time holds back stand in another one, ordered by when it will let
+ * them. Entering, leaving, releasing and pausing cost O(log hosts) at worst, and O(1) while nobody has to wait. Rejected: one list
+ * that is searched for the first admissible place (a host with 100,000 waiting would be searched through at each release
+ * of another).
  *
  * Leaving and admitting are two steps, because of cancellation: when a thousand are cancelled together, each one that leaves
  * would otherwise let one in that is the next to be cancelled.
  *
- * Invariants: at most `limit` places are inside, at most `limitPerHost` of one host; after `admit`, nobody waits while there
- * is room except for a full host; a place is outside, waiting or inside.
+ * Invariants: at most `limit` places are inside, at most `limitPerHost` of one host (after a limit was lowered: none comes in until
+ * that holds again); after `admit`, nobody waits while there is room except for his host or for time; a place is
+ * outside, waiting or inside. While time alone holds somebody back, and only then, the clock is asked to ring.
  */
+import { HostHeap } from "./host-heap.ts";
+import type { HeapHost } from "./host-heap.ts";
+import { TokenCount } from "./rates.ts";
+import type { Rate } from "./rates.ts";
+
 export interface Place {
   readonly host: LineHost;
   /** Given at the first `enter`, kept afterwards: whoever enters again (a redirect) is as old as before. 0: none yet. */
@@ -27,26 +35,73 @@ export interface Place {
   admitted(): void;
 }
 
-export interface LineHost {
-  /** Owned by the line; start them at 0, null, null, -1. */
-  inside: number;
-  first: Place | null;
-  last: Place | null;
-  heapIndex: number;
+/** What the line keeps for each host. Whoever makes a host extends it. */
+export class LineHost implements HeapHost {
+  inside = 0;
+  waiting = 0;
+  first: Place | null = null;
+  last: Place | null = null;
+  pausedUntil: number = -Infinity;
+  /** Shown to those who wait, such as "by Retry-After". */
+  pauseCause = "";
+  tokens: TokenCount | null = null;
+  /** When time lets the next place in, as of the last look. */
+  dueAt: number = -Infinity;
+  heap: HostHeap<never> | null = null;
+  heapIndex = -1;
 }
 
-export class Line {
+/** `null`: no such rate. */
+export interface LineLimits {
   readonly limit: number;
   readonly limitPerHost: number;
+  readonly rate: Rate | null;
+  readonly ratePerHost: Rate | null;
+}
+
+/** Time, as the line needs it. */
+export interface LineClock {
+  now(): number;
+  /** Calls `timeCame` of the line at `deadline`, and not at the time that was set before. `Infinity`: not at all. */
+  ringAt(deadline: number): void;
+}
+
+/** What holds a place back, named as the options are. */
+export type QueueCause = "limit" | "limitPerHost" | "rate" | "ratePerHost" | "paused";
+
+export class Line {
+  #limits: LineLimits;
+  readonly #clock: LineClock;
   #inside = 0;
   #waiting = 0;
   #tickets = 0;
   #isAdmitting = false;
-  readonly #heap: LineHost[] = [];
+  /** Whether time may hold anybody back. As long as it never has, nobody looks at the clock. */
+  #isTimed = false;
+  #now = -Infinity;
+  #ringsAt = Infinity;
+  #tokens: TokenCount | null = null;
+  /** Hosts with a place that may go, but for the line's own limit and rate. */
+  readonly #ready = new HostHeap<LineHost>((host) => host.first!.ticket);
+  /** Hosts with a place that time alone holds back. */
+  readonly #delayed = new HostHeap<LineHost>((host) => host.dueAt);
 
-  constructor(limit: number, limitPerHost: number) {
-    this.limit = limit;
-    this.limitPerHost = limitPerHost;
+  constructor(limits: LineLimits, clock: LineClock) {
+    this.#limits = limits;
+    this.#clock = clock;
+    this.setLimits(limits, []);
+  }
+
+  get limit(): number {
+    return this.#limits.limit;
+  }
+
+  get limitPerHost(): number {
+    return this.#limits.limitPerHost;
+  }
+
+  get limits(): LineLimits {
+    return this.#limits;
   }
 
   get inside(): number {
@@ -61,15 +116,24 @@ export class Line {
   enter(place: Place): boolean {
     if (place.ticket === 0) place.ticket = ++this.#tickets;
     const host = place.host;
-    // A host in the heap waits to be admitted: then nobody may overtake it.
-    if (this.#heap.length === 0 && this.#inside < this.limit && host.inside < this.limitPerHost) {
+    if (this.#isTimed) this.#look();
+    // A host in this heap waits to be admitted: then nobody may overtake it. One that has somebody waiting and is not in it is
+    // full, or not due.
+    if (
+      this.#ready.size === 0 &&
+      this.#inside < this.#limits.limit &&
+      host.inside < this.#limits.limitPerHost &&
+      (!this.#isTimed || Math.max(this.#dueAt(), this.#hostDueAt(host)) <= this.#now)
+    ) {
       this.#take(place);
       return true;
     }
     this.#insert(host, place);
     place.standing = "waiting";
     this.#waiting++;
+    host.waiting++;
     this.#reposition(host);
+    if (this.#isTimed) this.#schedule();
     return false;
   }
 
@@ -80,7 +144,9 @@ export class Line {
     if (standing === "waiting") {
       this.#unlink(host, place);
       this.#waiting--;
+      host.waiting--;
       this.#reposition(host);
+      if (this.#isTimed) this.#schedule();
     } else if (standing === "inside") {
       this.#inside--;
       host.inside--;
@@ -95,23 +161,120 @@ export class Line {
     if (this.#isAdmitting) return;
     this.#isAdmitting = true;
     try {
-      while (this.#inside < this.limit && this.#heap.length > 0) {
-        const place = this.#heap[0]!.first!;
+      if (this.#isTimed) this.#look();
+      while (this.#inside < this.#limits.limit && this.#ready.size > 0 && this.#dueAt() <= this.#now) {
+        const place = this.#ready.first!.first!;
         this.#unlink(place.host, place);
         this.#waiting--;
+        place.host.waiting--;
         this.#take(place);
         this.#reposition(place.host);
         place.admitted();
       }
     } finally {
       this.#isAdmitting = false;
+      if (this.#isTimed) this.#schedule();
     }
   }
 
+  /** The clock rings. */
+  timeCame(): void {
+    this.#ringsAt = Infinity;
+    this.admit();
+  }
+
+  /** Lets nobody of the host in before `until`. A pause that lasts longer already is kept. */
+  pause(host: LineHost, until: number, cause: string): void {
+    if (until <= host.pausedUntil) return;
+    this.#isTimed = true;
+    this.#now = this.#clock.now();
+    host.pausedUntil = until;
+    host.pauseCause = cause;
+    this.#reposition(host);
+    this.#schedule();
+  }
+
+  /** Ends a pause. Somebody must call `admit` afterwards. */
+  resume(host: LineHost): void {
+    host.pausedUntil = -Infinity;
+    if (this.#isTimed) this.#now = this.#clock.now();
+    this.#reposition(host);
+  }
+
+  /** @param hosts All of them. Somebody must call `admit` afterwards. */
+  setLimits(limits: LineLimits, hosts: Iterable<LineHost>): void {
+    const { rate, ratePerHost } = limits;
+    const isSameForHosts = ratePerHost === this.#limits.ratePerHost;
+    this.#limits = limits;
+    if (rate !== null || ratePerHost !== null) this.#isTimed = true;
+    if (this.#isTimed) this.#now = this.#clock.now();
+    if (rate === null) this.#tokens = null;
+    else if (this.#tokens === null) this.#tokens = new TokenCount(rate);
+    else if (this.#tokens.rate !== rate) this.#tokens.change(rate, this.#now);
+    for (const host of hosts) {
+      if (ratePerHost === null) host.tokens = null;
+      else if (!isSameForHosts) host.tokens?.change(ratePerHost, this.#now);
+      this.#reposition(host);
+    }
+    if (this.#isTimed) this.#schedule();
+  }
+
+  /** Whether the host is as good as a new one: nobody of it is here, and time holds nothing against it. */
+  isBlank(host: LineHost): boolean {
+    if (host.inside > 0 || host.first !== null) return false;
+    if (!this.#isTimed) return true;
+    return Math.max(host.pausedUntil, host.tokens === null ? -Infinity : host.tokens.fullAt()) <= this.#clock.now();
+  }
+
+  /** What holds back those who wait for the host; for a moment after a release perhaps nothing any more. */
+  causeFor(host: LineHost): QueueCause {
+    const now = this.#clock.now();
+    if (host.pausedUntil > now) return "paused";
+    if (host.inside >= this.#limits.limitPerHost) return "limitPerHost";
+    if (this.#inside >= this.#limits.limit) return "limit";
+    if (host.tokens !== null && host.tokens.dueAt() > now) return "ratePerHost";
+    return this.#dueAt() > now ? "rate" : "limit";
+  }
+
   #take(place: Place): void {
+    const { host } = place;
     this.#inside++;
-    place.host.inside++;
+    host.inside++;
     place.standing = "inside";
+    if (!this.#isTimed) return;
+    this.#tokens?.take(this.#now);
+    const { ratePerHost } = this.#limits;
+    if (ratePerHost !== null) (host.tokens ??= new TokenCount(ratePerHost)).take(this.#now);
+  }
+
+  /** Looks at the clock, and moves the hosts whose time has come to the others. */
+  #look(): void {
+    this.#now = this.#clock.now();
+    for (let host = this.#delayed.first; host !== undefined && host.dueAt <= this.#now; host = this.#delayed.first) {
+      this.#delayed.remove(host);
+      this.#ready.add(host);
+    }
+  }
+
+  #dueAt(): number {
+    return this.#tokens === null ? -Infinity : this.#tokens.dueAt();
+  }
+
+  #hostDueAt(host: LineHost): number {
+    return Math.max(host.pausedUntil, host.tokens === null ? -Infinity : host.tokens.dueAt());
+  }
+
+  /** Sets the clock for the moment at which time lets somebody in; room that is missing comes by a release. */
+  #schedule(): void {
+    let due = Infinity;
+    if (this.#inside < this.#limits.limit) {
+      if (this.#ready.size > 0) due = this.#dueAt();
+      else if (this.#delayed.size > 0) due = this.#delayed.first!.dueAt;
+    }
+    if (due === this.#ringsAt || (due <= this.#now && this.#ringsAt <= this.#now)) return;
+    due = Math.max(due, this.#now);
+    this.#ringsAt = due;
+    this.#clock.ringAt(due);
   }
 
   /** Keeps the order of tickets; nearly always at the end, and near the front for one that comes back. */
@@ -141,49 +304,21 @@ export class Line {
     place.next = null;
   }
 
-  /** Puts the host where it belongs in the heap, or takes it out; to be called after every change to the host. */
+  /** Puts the host where it belongs in the heaps, or takes it out; to be called after every change to the host. */
   #reposition(host: LineHost): void {
-    const heap = this.#heap;
-    const belongs = host.first !== null && host.inside < this.limitPerHost;
-    if (belongs && host.heapIndex === -1) {
-      host.heapIndex = heap.length;
-      heap.push(host);
-    } else if (!belongs && host.heapIndex !== -1) {
-      const hole = host.heapIndex;
-      host.heapIndex = -1;
-      const last = heap.pop()!;
-      if (last === host) return;
-      last.heapIndex = hole;
-      heap[hole] = last;
-      this.#sift(last);
-      return;
+    let heap: HostHeap<LineHost> | null = null;
+    if (host.first !== null && host.inside < this.#limits.limitPerHost) {
+      heap = this.#ready;
+      if (this.#isTimed) {
+        host.dueAt = this.#hostDueAt(host);
+        if (host.dueAt > this.#now) heap = this.#delayed;
+      }
     }
-    if (belongs) this.#sift(host);
-  }
-
-  #sift(host: LineHost): void {
-    const heap = this.#heap;
-    const ticket = host.first!.ticket;
-    let index = host.heapIndex;
-    while (index > 0) {
-      const parent = (index - 1) >> 1;
-      if (heap[parent]!.first!.ticket <= ticket) break;
-      this.#place(heap[parent]!, index);
-      index = parent;
+    const present = host.heap as HostHeap<LineHost> | null;
+    if (heap === present) heap?.moved(host);
+    else {
+      present?.remove(host);
+      heap?.add(host);
     }
-    for (;;) {
-      let child = index * 2 + 1;
-      if (child >= heap.length) break;
-      if (child + 1 < heap.length && heap[child + 1]!.first!.ticket < heap[child]!.first!.ticket) child++;
-      if (heap[child]!.first!.ticket >= ticket) break;
-      this.#place(heap[child]!, index);
-      index = child;
-    }
-    this.#place(host, index);
-  }
-
-  #place(host: LineHost, index: number): void {
-    this.#heap[index] = host;
-    host.heapIndex = index;
   }
 }

@@ -1,0 +1,316 @@
+/**
+ * One request on its way through a server: its task, its connection, and what is said about it at the end.
+ *
+ * Two things end on their own: the task (settled) and the response (its `"close"`). A response that closes although nobody has ended it
+ * means that the client has gone; then the task is cancelled, unless the handler wants otherwise. The request is over, gives its
+ * place back and is logged, when both have ended.
+ *
+ * This is on the path of every request, so: one object, one listener, and that a function which all requests share. The task is found
+ * by a symbol on the response. `"close"` of the request would not do (it comes after every body); `writableFinished` would not
+ * either (HTTP/2 counts a cancelled stream as finished); an `AbortController` for each request costs a third of the CPU.
+ *
+ * How the outcome gets to the client differs between node:http, fastify and hono: that is what the subclasses know.
+ */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Cancelled, EventLoop, Operation, Scope, Task } from "../../core/index.ts";
+import type { Timer } from "../../lowlevel.ts";
+import type { Watcher } from "../../core/index.ts";
+import { ClientGone, HttpFailure, outOfTime, RequestAborted, shuttingDown, wasCancelled } from "./failure.ts";
+import type { ResponseWait } from "./response-waits.ts";
+import type { RequestEnd, RequestOutcome } from "./request-end.ts";
+import { cutResponse } from "./problem-response.ts";
+import { dropRest } from "./request-body.ts";
+
+/**
+ * What happens to a handler whose client goes away before the response is complete.
+ * - `cancel`: it is cancelled; `shield` protects what must not be torn.
+ * - `detach`: it runs on in the background. The request is over: it is logged and counts against no limit.
+ * - `ignore`: it runs on as if nothing had happened.
+ */
+export type OnDisconnect = "cancel" | "detach" | "ignore";
+
+/** What holds for a handler. */
+export interface HandlerSettings {
+  readonly onDisconnect: OnDisconnect;
+  readonly timeoutMs: number;
+}
+
+/** What a request needs of the one that admits requests. */
+export interface Admission {
+  readonly loop: EventLoop;
+  /** What a client is told for whom there is no place. */
+  refusal(): HttpFailure;
+  /** Handlers are being cancelled because the server ends. */
+  readonly isClosing: boolean;
+  /** No further request is admitted: connections are not to be kept. */
+  readonly isDraining: boolean;
+  /** Whether anybody reads the ends of requests; if not, nothing is measured. */
+  readonly isLogging: boolean;
+  readonly locals: ReadonlyMap<object, unknown> | null;
+  /** Its task has settled. */
+  settled(): void;
+  /** It gives back its place. */
+  released(exchange: Exchange): void;
+  /** The client left while it stood in line, or it stood there too long. */
+  leaveLine(exchange: Exchange): boolean;
+  /** An error that the client is not told. */
+  reportError(error: unknown, exchange: Exchange): void;
+}
+
+const EXCHANGE = Symbol("fibril.exchange");
+
+type Keyed = ServerResponse & { [EXCHANGE]?: Exchange };
+
+/** The request that a response belongs to. */
+function exchangeOf(response: ServerResponse): Exchange | undefined {
+  return (response as Keyed)[EXCHANGE];
+}
+
+const SETTLED = 1;
+const CLOSED = 2;
+const GONE = 4; // the client left before the response was complete
+const RELEASED = 8;
+const DRAINS = 16; // listens to "drain"
+
+export abstract class Exchange implements Watcher, Timer {
+  before: Watcher | null = null;
+  after: Watcher | null = null;
+  heapIndex = -1;
+  readonly admission: Admission;
+  readonly settings: HandlerSettings;
+  readonly request: IncomingMessage | null;
+  readonly response: ServerResponse | null;
+  task: Task<unknown> | null = null;
+  onDisconnect: OnDisconnect;
+  route: string | undefined = undefined;
+  outcome: RequestOutcome = "completed";
+  waiting: ResponseWait | null = null;
+  /** Whether it counts against the limit. Kept by who admits. */
+  hasPlace = false;
+  #flags = 0;
+  #startedAt = 0;
+  #bytesBefore = 0;
+
+  constructor(
+    admission: Admission,
+    settings: HandlerSettings,
+    request: IncomingMessage | null,
+    response: ServerResponse | null,
+  ) {
+    this.admission = admission;
+    this.settings = settings;
+    this.onDisconnect = settings.onDisconnect;
+    this.request = request;
+    this.response = response;
+    if (response === null) this.#flags = CLOSED;
+    else {
+      (response as Keyed)[EXCHANGE] = this;
+      response.on("close", responseClosed);
+      // A hook in front may have waited while the client went away: then no event comes any more.
+      if (hasClosed(response)) this.#flags = response.writableEnded ? CLOSED : CLOSED | GONE;
+    }
+    if (admission.isLogging) {
+      this.#startedAt = admission.loop.now();
+      if (request !== null && request.httpVersionMajor === 1) this.#bytesBefore = request.socket.bytesWritten;
+    }
+  }
+
+  /** Of the task: `GET /users/:id`. Made when somebody looks. */
+  get name(): string {
+    return `${this.method} ${this.route ?? this.path}`;
+  }
+
+  get method(): string {
+    return this.request?.method ?? "GET";
+  }
+
+  get path(): string {
+    const url = this.request?.url ?? "/";
+    const end = url.indexOf("?");
+    return end === -1 ? url : url.slice(0, end);
+  }
+
+  /** What was sent. */
+  get status(): number {
+    return this.response?.statusCode ?? 200;
+  }
+
+  /** Whether a framework with an error handler of its own stands around the handler. */
+  protected get isFramed(): boolean {
+    return false;
+  }
+
+  /** Whether the response has closed. Then nobody can be told anything. */
+  get isClosed(): boolean {
+    return (this.#flags & CLOSED) !== 0 && this.response !== null;
+  }
+
+  /** Whether the client went away before the response was complete. */
+  get isGone(): boolean {
+    return (this.#flags & GONE) !== 0;
+  }
+
+  /** What the task runs. */
+  protected abstract body(): Operation<unknown>;
+  /** The task has ended well. May throw: then it has failed. */
+  protected abstract succeeded(value: unknown): void;
+  /** Tells the client. @param error What was thrown, or an `HttpFailure` that says why it was cancelled. */
+  protected abstract failed(error: unknown): void;
+
+  /** Makes its task. */
+  begin(scope: Scope): void {
+    const { admission } = this;
+    const task = scope.launch(this.body(), this);
+    this.task = task;
+    if (admission.locals !== null) task.locals = admission.locals;
+    const { timeoutMs } = this.settings;
+    if (timeoutMs !== Infinity) (task.ownScope() as Scope).deadline = admission.loop.now() + timeoutMs;
+    task.watch(this);
+    if (this.isGone && this.onDisconnect === "detach") this.release();
+  }
+
+  /** It gets no task, and nobody is left who could be told. */
+  drop(): void {
+    this.#flags |= SETTLED;
+    this.dropped();
+    this.#releaseIfOver();
+  }
+
+  /** Called by `drop`, for whoever waits for an answer all the same. */
+  protected dropped(): void {}
+
+  /** It gets no task; the client is told why. */
+  refuse(error: unknown, outcome: RequestOutcome): void {
+    this.outcome = outcome;
+    this.#tell(error);
+    this.#flags |= SETTLED;
+    this.#releaseIfOver();
+  }
+
+  taskSettled(task: Task<unknown>): void {
+    this.#flags |= SETTLED;
+    const outcome = task.outcome!;
+    if (outcome.status === "succeeded") {
+      try {
+        this.succeeded(outcome.value);
+      } catch (error) {
+        this.#failedWith(error);
+      }
+    } else if (outcome.status === "failed") this.#failedWith(outcome.error);
+    else this.#cancelledBy(outcome.cancelled);
+    this.admission.settled();
+    this.#releaseIfOver();
+  }
+
+  /** Stood in line for too long. */
+  fire(): void {
+    if (this.admission.leaveLine(this)) this.refuse(this.admission.refusal(), "timeout");
+  }
+
+  /** Its response is closed: all of it was sent, or the client has gone. */
+  closed(): void {
+    if (this.isClosed) return;
+    this.#flags |= CLOSED;
+    if (!this.response!.writableEnded && (this.#flags & SETTLED) === 0) this.#clientLeft();
+    this.waiting?.responseClosed();
+    this.#releaseIfOver();
+  }
+
+  /** Counts the request as over, whatever its task does. */
+  protected release(): void {
+    if ((this.#flags & RELEASED) !== 0) return;
+    this.#flags |= RELEASED;
+    if (this.request !== null && !this.request.complete) dropRest(this.request);
+    this.admission.released(this);
+  }
+
+  /** Listens for room in the connection, once for each response. */
+  listenToDrain(): void {
+    if ((this.#flags & DRAINS) !== 0) return;
+    this.#flags |= DRAINS;
+    this.response!.on("drain", responseDrained);
+  }
+
+  /** The line for the log. */
+  toEnd(): RequestEnd {
+    const isGone = (this.#flags & GONE) !== 0;
+    const { request } = this;
+    const isCounted = request !== null && request.httpVersionMajor === 1;
+    return {
+      method: this.method,
+      path: this.path,
+      route: this.route,
+      status: isGone ? 499 : this.status,
+      bytes: isCounted ? request.socket.bytesWritten - this.#bytesBefore : undefined,
+      durationMs: this.admission.loop.now() - this.#startedAt,
+      outcome: isGone ? "disconnected" : this.outcome,
+    };
+  }
+
+  #clientLeft(): void {
+    this.#flags |= GONE;
+    const { task } = this;
+    if (task === null) {
+      if (this.admission.leaveLine(this)) this.drop();
+    } else if (this.onDisconnect === "cancel") task.cancel(CLIENT_GONE);
+    else if (this.onDisconnect === "detach") this.release();
+  }
+
+  #failedWith(error: unknown): void {
+    this.outcome = "failed";
+    const isGone = (this.#flags & GONE) !== 0;
+    // What comes of the client's leaving is no news; everything else is somebody's fault and must be heard of.
+    if (isGone && (error instanceof ClientGone || error instanceof RequestAborted)) return;
+    // A framework that is told decides itself what is worth reporting. A failure on purpose is none, but what caused one of ours is.
+    if (
+      (isGone || !this.isFramed) &&
+      (!(error instanceof HttpFailure) || (error.status >= 500 && error.cause !== undefined))
+    ) {
+      this.admission.reportError(error, this);
+    }
+    if (!isGone) this.#tell(error);
+  }
+
+  #cancelledBy(cancelled: Cancelled): void {
+    if ((this.#flags & GONE) !== 0 && this.onDisconnect === "cancel") return;
+    if (cancelled.source === "deadline") {
+      this.outcome = "timeout";
+      this.#tell(outOfTime());
+    } else if (this.admission.isClosing) {
+      this.outcome = "shutdown";
+      this.#tell(shuttingDown());
+    } else {
+      this.outcome = "cancelled";
+      this.#tell(wasCancelled());
+    }
+  }
+
+  #tell(error: unknown): void {
+    try {
+      this.failed(error);
+    } catch (problem) {
+      this.admission.reportError(problem, this);
+      if (this.response !== null) cutResponse(this.response);
+    }
+  }
+
+  #releaseIfOver(): void {
+    if ((this.#flags & (SETTLED | CLOSED)) === (SETTLED | CLOSED)) this.release();
+  }
+}
+
+/** The reason that a cancelled handler finds in its `Cancelled`. */
+export const CLIENT_GONE = "the client has closed the connection";
+
+function hasClosed(response: ServerResponse): boolean {
+  // The one of HTTP/2 has no such property.
+  return response.closed ?? (response as unknown as { readonly stream: { readonly closed: boolean } }).stream.closed;
+}
+
+function responseClosed(this: ServerResponse): void {
+  (this as Keyed)[EXCHANGE]!.closed();
+}
+
+function responseDrained(this: ServerResponse): void {
+  (this as Keyed)[EXCHANGE]!.waiting?.drained();
+}

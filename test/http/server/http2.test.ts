@@ -1,0 +1,90 @@
+import { connect } from "node:http2";
+import type { ClientHttp2Session, ClientHttp2Stream } from "node:http2";
+import { Channel, sleep, spawn, until } from "fibril";
+import type { Coroutine } from "fibril";
+import { HttpFailure } from "fibril/http/server";
+import type { Handler } from "fibril/http/server";
+import { expect, test } from "vitest";
+import { eventually, withServer } from "./harness.ts";
+
+function* answerOf(
+  session: ClientHttp2Session,
+  path: string,
+  body?: string,
+): Coroutine<{ status: number; text: string }> {
+  const stream = session.request({ ":path": path, ":method": body === undefined ? "GET" : "POST" });
+  stream.end(body);
+  let status = 0;
+  stream.on("response", (headers) => void (status = headers[":status"] ?? 0));
+  let text = "";
+  stream.on("data", (data: Buffer) => void (text += data.toString()));
+  yield* until(new Promise((resolve) => stream.once("close", resolve)));
+  return { status, text };
+}
+
+function withHttp2(
+  handler: Handler,
+  body: (session: ClientHttp2Session, it: Parameters<Parameters<typeof withServer>[2]>[0]) => Coroutine<void>,
+): Promise<void> {
+  return withServer(handler, { http2: true }, function* (it) {
+    const session = connect(`http://127.0.0.1:${it.port}`);
+    session.on("error", () => undefined);
+    yield* body(session, it);
+    session.destroy();
+  });
+}
+
+test("answers, bodies, failures and streams over HTTP/2", async () => {
+  await withHttp2(
+    function* (request) {
+      yield* sleep(1);
+      if (request.path === "/body") return yield* request.text();
+      if (request.path === "/failure") throw new HttpFailure(413, { headers: { connection: "close" } });
+      if (request.path !== "/stream") return { path: request.path, host: request.url.hostname };
+      const channel = new Channel<string>();
+      spawn(function* () {
+        for (const piece of ["a", "b"]) yield* channel.send(piece);
+        channel.close();
+      });
+      return channel;
+    },
+    function* (session, { ends, errors }) {
+      expect(yield* answerOf(session, "/x?y")).toEqual({ status: 200, text: '{"path":"/x","host":"127.0.0.1"}' });
+      expect(yield* answerOf(session, "/body", "hello")).toEqual({ status: 200, text: "hello" });
+      expect(yield* answerOf(session, "/failure")).toMatchObject({ status: 413 });
+      expect(yield* answerOf(session, "/stream")).toEqual({ status: 200, text: "ab" });
+      yield* eventually(() => ends.length === 4);
+      expect(ends.map((it) => it.outcome)).toEqual(["completed", "completed", "failed", "completed"]);
+      expect(ends[0]!.bytes).toBeUndefined();
+      expect(errors).toEqual([]);
+    },
+  );
+});
+
+test("a stream that the client cancels cancels its handler, and no other", async () => {
+  let cancelled = 0;
+  await withHttp2(
+    function* (request) {
+      if (request.path === "/quick") return "x";
+      try {
+        yield* sleep(1_000_000);
+      } finally {
+        cancelled++;
+      }
+      return "late";
+    },
+    function* (session, { server, ends }) {
+      const streams: ClientHttp2Stream[] = [1, 2, 3].map((i) => session.request({ ":path": `/${i}` }));
+      for (const stream of streams) stream.on("error", () => undefined);
+      yield* eventually(() => server.statistics().handlers === 3);
+      streams[1]!.close(8); // CANCEL
+      yield* eventually(() => ends.length === 1);
+      expect(ends).toMatchObject([{ path: "/2", status: 499, outcome: "disconnected" }]);
+      expect(cancelled).toBe(1);
+      expect((yield* answerOf(session, "/quick")).text).toBe("x");
+      session.destroy();
+      yield* eventually(() => ends.length === 4);
+      expect(cancelled).toBe(3);
+    },
+  );
+});
