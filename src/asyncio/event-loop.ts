@@ -20,6 +20,7 @@ import { FifoQueue } from "../data/fifo-queue.ts";
 import { TimerQueue } from "../data/timer-queue.ts";
 import { running } from "../lowlevel.ts";
 import type { Host, Runnable, Timer } from "../lowlevel.ts";
+import type { Job } from "../executors/index.ts";
 import type { Context } from "./context.ts";
 import { endsProgram, RuntimeError, ValueError } from "./errors.ts";
 import { current, Future } from "./future.ts";
@@ -28,6 +29,7 @@ import { Handle, TimerHandle } from "./handle.ts";
 import type { TimerLoop } from "./handle.ts";
 import { ensureFuture, isCoroutine, Task } from "./task.ts";
 import type { TaskLoop, TaskOptions } from "./task.ts";
+import { ThreadPoolExecutor } from "./thread-pool-executor.ts";
 import { UnseenFailures } from "./unseen-failures.ts";
 
 /** Receives what went wrong where nobody could be told. */
@@ -43,9 +45,14 @@ export interface EventLoopOptions extends Pick<KernelLoopOptions, "clock" | "hos
   readonly name?: string;
 }
 
-/** Where `runInExecutor` sends its calls. */
+/** Where `runInExecutor` may send its calls: anything that takes functions. What it gives may have a `cancel()`. */
 export interface Executor {
   submit<Args extends readonly unknown[], T>(fn: (...args: Args) => T, ...args: Args): PromiseLike<Awaited<T>>;
+}
+
+/** A promise whose work can be told that nobody waits any more. */
+interface Cancellable {
+  cancel?(message?: unknown): unknown;
 }
 
 type AnyCallback = (...args: readonly unknown[]) => void;
@@ -69,6 +76,7 @@ export class EventLoop implements TaskLoop, TimerLoop {
   readonly host: Host | null;
   readonly #name: string;
   readonly #ready = new FifoQueue<ReadyEntry>();
+  #defaultExecutor: ThreadPoolExecutor | null = null;
   readonly #timers = new TimerQueue<TimerHandle>();
   readonly #unseen: UnseenFailures;
   readonly #iteration: Runnable;
@@ -324,20 +332,52 @@ export class EventLoop implements TaskLoop, TimerLoop {
     }
   }
 
+  /** `callSoon`, from outside of the loop: from promise code, another loop's coroutine, a callback of the host. */
+  callSoonThreadsafe<Args extends readonly unknown[]>(callback: (...args: Args) => void, ...args: Args): Handle {
+    return this.callSoon(callback, ...args);
+  }
+
   /**
-   * Has the executor call `fn(...args)`; a future for the result. Cancelling the future leaves the call alone and drops its result. The
-   * context is not handed on.
+   * Has the executor run a job, or call a function if it takes functions; a future for the result. Cancelling the future drops the
+   * result, and cancels the job if its executor can. The context is not handed on.
+   * @param executor `null` for the default one: threads that are started when needed.
    * @example
-   * const size = yield* loop.runInExecutor(pool, measure, "big.txt");
+   * const digest = yield* loop.runInExecutor(null, hashPassword, "secret");
    */
+  runInExecutor<Args extends readonly unknown[], T>(
+    executor: ThreadPoolExecutor | null,
+    job: Job<Args, T>,
+    ...args: Args
+  ): Future<T>;
   runInExecutor<Args extends readonly unknown[], T>(
     executor: Executor,
     fn: (...args: Args) => T,
     ...args: Args
-  ): Future<Awaited<T>> {
+  ): Future<Awaited<T>>;
+  runInExecutor(executor: Executor | ThreadPoolExecutor | null, work: unknown, ...args: unknown[]): Future<unknown> {
     this.#checkOpen();
-    checkCallback(fn, "runInExecutor");
-    return this.followPromise(executor.submit(fn, ...args));
+    const chosen = (executor ?? (this.#defaultExecutor ??= new ThreadPoolExecutor())) as Executor;
+    const promise = chosen.submit(work as never, ...(args as never)) as PromiseLike<unknown> & Cancellable;
+    const future = this.followPromise(promise);
+    if (typeof promise.cancel === "function") {
+      future.addDoneCallback(() => {
+        if (future.cancelled()) promise.cancel!();
+      });
+    }
+    return future;
+  }
+
+  /** Where `runInExecutor(null, …)` and `toThread` run their jobs from now on. The caller shuts the earlier one down. */
+  setDefaultExecutor(executor: ThreadPoolExecutor): void {
+    if (!(executor instanceof ThreadPoolExecutor))
+      throw new UsageError("setDefaultExecutor takes a ThreadPoolExecutor");
+    this.#defaultExecutor = executor;
+  }
+
+  /** Resolves when the jobs of the default executor have ended and its threads are gone. `run` and `Runner.close` wait for it. */
+  async shutdownDefaultExecutor(): Promise<void> {
+    const executor = this.#defaultExecutor;
+    await executor?.shutdown();
   }
 
   /** A future that gets what the promise settles with; while that is pending the loop counts as waiting for something outside. @internal */

@@ -44,6 +44,12 @@ export { LifoQueue, Queue } from "./queue.ts";
 export { PriorityQueue } from "./priority-queue.ts";
 export type { PriorityQueueOptions } from "./priority-queue.ts";
 
+// Threads.
+export { runCoroutineThreadsafe, toThread } from "./threads.ts";
+export { ThreadPoolExecutor } from "./thread-pool-executor.ts";
+export type { ThreadPoolExecutorOptions } from "./thread-pool-executor.ts";
+export { ConcurrentFuture } from "./concurrent-future.ts";
+
 // Context variables.
 export { Context, ContextVar, copyContext, Token } from "./context.ts";
 

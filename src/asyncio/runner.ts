@@ -92,12 +92,13 @@ export class Runner {
     }
   }
 
-  /** Cancels all tasks that are left, waits for them, closes the loop. Idempotent. */
+  /** Cancels all tasks that are left, waits for them and for the default executor, closes the loop. Idempotent. */
   async close(): Promise<void> {
     const loop = this.#loop;
     if (this.#closed || loop === null) return;
     try {
       await cancelAllTasks(loop);
+      await loop.shutdownDefaultExecutor();
     } finally {
       loop.close();
       this.#loop = null;

@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import type { Program } from "./program.ts";
 
 /** Of the oldest CPython that has everything the programs use: shutting queues down came with 3.13. */
-export const OLDEST_NATIVE = "3.13";
+const OLDEST_NATIVE = "3.13";
 
 // The clock runs around the programs only: neither starting Python nor reading them counts.
 const SCRIPT = `

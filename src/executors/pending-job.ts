@@ -1,0 +1,201 @@
+/**
+ * A job between submission and outcome: the entry in the executor's line, and the wait of whoever wants its result.
+ *
+ * One object for both, because every job is waited for exactly once: by the task behind its handle, or by the task that has called
+ * it. Cancelling that wait is cancelling the job. A job that has not begun is gone at once. One that runs is asked to stop, and
+ * the wait goes on until it has: a scope does not end before what it has started elsewhere. What a running job returns in spite of a request
+ * is its result; a value is never dropped.
+ */
+import {
+  Cancelled,
+  CancelledError,
+  describeValue,
+  Scope,
+  sharedWait,
+  TimeoutError,
+  Wait,
+  yieldNow,
+} from "../core/index.ts";
+import type { Coroutine, EventLoop, Operation, Started, Waiter } from "../core/index.ts";
+import type { AnyJob } from "./job.ts";
+import type { CarriedValue, JobEnd, JobNews, JobShape, PoolJob } from "./pool.ts";
+
+/** `"new"`: nobody has it yet. `"queued"`: in line. `"taken"`: a pool has it. */
+export type PendingState = "new" | "queued" | "taken" | "settled";
+
+/** The executor as a job needs it. */
+export interface JobKeeper {
+  readonly name: string;
+  readonly isOutside: boolean;
+  cancelJob(job: PendingJob, reason: unknown): "withdrawn" | "requested";
+  hasBegun(job: PendingJob): boolean;
+}
+
+/** What a job is submitted with. */
+export interface JobRequest {
+  readonly id: number;
+  readonly name: string;
+  readonly job: AnyJob;
+  readonly shape: JobShape;
+  readonly args: readonly unknown[];
+  readonly transfer: readonly unknown[] | null;
+  readonly idempotencyKey: string | null;
+  readonly locals: readonly CarriedValue[] | null;
+  readonly priority: number;
+  /** On the clock of `loop`; `Infinity` for none. */
+  readonly deadline: number;
+  readonly loop: EventLoop;
+}
+
+export class PendingJob extends Wait<unknown> implements PoolJob {
+  /** Its neighbours in line. */
+  ahead: PendingJob | null = null;
+  behind: PendingJob | null = null;
+  state: PendingState = "new";
+  /** Set by the pool that has it. */
+  place: unknown = null;
+  readonly request: JobRequest;
+  readonly submittedAt: number;
+  end: JobEnd | null = null;
+  /** Told when it has settled, before whoever waits. */
+  onSettled: ((end: JobEnd) => void) | null = null;
+  /** Told what it tells while it runs, when there is no handle. */
+  onNews: ((news: JobNews) => void) | null = null;
+  /** The cancellation that its waiter was told to stop by, if there was one. */
+  cancelled: Cancelled | null = null;
+  readonly #keeper: JobKeeper;
+  #waiter: Waiter | null = null;
+  #isCancelRequested = false;
+
+  constructor(keeper: JobKeeper, request: JobRequest) {
+    super();
+    this.#keeper = keeper;
+    this.request = request;
+    this.submittedAt = request.loop.now();
+  }
+
+  get id(): number {
+    return this.request.id;
+  }
+
+  get name(): string {
+    return this.request.name;
+  }
+
+  get job(): AnyJob {
+    return this.request.job;
+  }
+
+  get shape(): JobShape {
+    return this.request.shape;
+  }
+
+  get args(): readonly unknown[] {
+    return this.request.args;
+  }
+
+  get transfer(): readonly unknown[] | null {
+    return this.request.transfer;
+  }
+
+  get idempotencyKey(): string {
+    return this.request.idempotencyKey ?? `${this.#keeper.name}/${this.request.id}`;
+  }
+
+  get hasOwnKey(): boolean {
+    return this.request.idempotencyKey !== null;
+  }
+
+  get locals(): readonly CarriedValue[] | null {
+    return this.request.locals;
+  }
+
+  get loop(): EventLoop {
+    return this.request.loop;
+  }
+
+  get reason(): string {
+    return `job "${this.name}" (${this.hasBegun ? "running" : "pending"} in ${this.#keeper.name})`;
+  }
+
+  override get external(): boolean {
+    return this.#keeper.isOutside;
+  }
+
+  get hasBegun(): boolean {
+    return this.state === "taken" && this.#keeper.hasBegun(this);
+  }
+
+  remainingMs(): number {
+    const { deadline, loop } = this.request;
+    return deadline === Infinity ? Infinity : Math.max(0, deadline - loop.now());
+  }
+
+  protected start(task: Waiter): Started<unknown> {
+    if (this.end !== null) return task.complete(this, this.end);
+    if (this.#waiter !== null) throw sharedWait(this.reason);
+    this.#waiter = task;
+    return task.park(this);
+  }
+
+  withdraw(_task: Waiter, cancelled: Cancelled | null): boolean {
+    if (this.end !== null) return true;
+    if (!this.#isCancelRequested) {
+      this.#isCancelRequested = true;
+      this.cancelled = cancelled;
+      if (this.cancel(cancelled?.reason) === "withdrawn") return true;
+    }
+    if (cancelled !== null) return false; // however often it is asked for: it ends when the job has
+    this.#waiter = null;
+    return true;
+  }
+
+  /** Asks for its end. `"withdrawn"`: it had not begun and never will. */
+  cancel(reason: unknown): "withdrawn" | "requested" {
+    if (this.end !== null) return "requested";
+    const answer = this.#keeper.cancelJob(this, reason);
+    if (answer === "withdrawn") this.finish({ status: "cancelled", reason, runMs: 0 });
+    return answer;
+  }
+
+  /** Its outcome is there. The first one counts. */
+  finish(end: JobEnd): void {
+    if (this.end !== null) return;
+    this.end = end;
+    this.state = "settled";
+    this.onSettled?.(end);
+    const waiter = this.#waiter;
+    this.#waiter = null;
+    waiter?.wake(this, end);
+  }
+}
+
+/** Waits for the job and gives its value; throws what it threw. Cancelling cancels the job. @internal */
+export function* outcomeOf(pending: PendingJob): Coroutine<unknown> {
+  let end: JobEnd;
+  try {
+    end = (yield* pending) as JobEnd;
+  } catch (cancelled) {
+    // Cancelled before it could begin to wait, so nobody has told the job.
+    if (cancelled instanceof Cancelled) pending.cancelled ??= cancelled;
+    if (pending.end === null && pending.cancel((cancelled as Cancelled).reason) === "requested") yield* pending;
+    throw cancelled;
+  }
+  if (end.status === "succeeded") return end.value;
+  if (end.status === "failed") throw end.error;
+  yield* yieldNow(); // when it was cancelled because this task was, this throws `Cancelled`
+  throw new CancelledError(`job "${pending.name}"`, end.reason);
+}
+
+/**
+ * Runs `body`, which waits for the job, until `limitMs` after it was submitted: what it has waited for room counts.
+ * @throws {TimeoutError} @internal
+ */
+export function* within(pending: PendingJob, limitMs: number, body: () => Operation<unknown>): Coroutine<unknown> {
+  const leftMs = Math.max(0, pending.submittedAt + limitMs - pending.loop.now());
+  const own = Scope.enter({ name: `deadline of job ${describeValue(pending.name)}`, timeoutMs: leftMs });
+  const value = yield* own.run(body());
+  if (!own.isCaught) return value;
+  own.throwUnlessDeadline();
+  throw new TimeoutError(`job "${pending.name}"`, limitMs, undefined, own.waitedFor);
+}

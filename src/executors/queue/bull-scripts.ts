@@ -1,0 +1,30 @@
+/**
+ * What has to happen in Redis in one step: an outcome is written and told, once.
+ *
+ * A command may be sent twice, when the connection was lost before its answer: the same record again is a success.
+ */
+
+/** Of a job that a worker has: only while the lock is its own. KEYS: record, lock. ARGV: record, time to live, channel, message, lock. */
+export const FINISH = `
+local known = redis.call("GET", KEYS[1])
+if known then
+  if known == ARGV[1] then return 1 end
+  return 0
+end
+if redis.call("GET", KEYS[2]) ~= ARGV[5] then return 0 end
+redis.call("SET", KEYS[1], ARGV[1], "PX", ARGV[2])
+redis.call("PUBLISH", ARGV[3], ARGV[4])
+return 1
+`;
+
+/** Of a job that nobody has. KEYS: record. ARGV: record, time to live, channel, message. */
+export const SETTLE = `
+local known = redis.call("GET", KEYS[1])
+if known then
+  if known == ARGV[1] then return 1 end
+  return 0
+end
+redis.call("SET", KEYS[1], ARGV[1], "PX", ARGV[2])
+redis.call("PUBLISH", ARGV[3], ARGV[4])
+return 1
+`;

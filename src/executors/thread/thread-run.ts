@@ -1,0 +1,154 @@
+/**
+ * A job on this thread: what it can ask and tell, and how its end is told, once.
+ *
+ * Its slot belongs to the next job as soon as it has ended, while its context may live on, in a timer that it has left behind. So a context
+ * that is over says nothing and hears nothing.
+ */
+import { CancelledError, describeValue, systemClock } from "../../core/index.ts";
+import type { Coroutine, Operation, Task } from "../../core/index.ts";
+import { JobCloneError } from "../errors.ts";
+import { Feed } from "../feed.ts";
+import { setThreadJob } from "../job-context.ts";
+import type { JobContext } from "../job-context.ts";
+import { encodeError } from "../remote-error.ts";
+import { BatchFailure, isCancellation } from "../run-job.ts";
+import { CANCEL, ENDED } from "./protocol.ts";
+import type { Extras, Order, Reply, ReportedError } from "./protocol.ts";
+import type { ThreadEnd } from "./thread-channel.ts";
+import { port, post, setup, words } from "./worker-link.ts";
+
+export type RunOrder = Extract<Order, readonly ["run", ...unknown[]]>;
+
+export class ThreadRun implements JobContext {
+  readonly slot: number;
+  readonly id: number;
+  readonly startedAt: number;
+  task: Task<unknown> | null = null;
+  reason: unknown = undefined;
+  credits = 0;
+  granted: Feed<void> | null = null;
+  /** Ends of channels that it was given. They are closed with it. */
+  ends: readonly ThreadEnd[] | null = null;
+  #isOver = false;
+  readonly #extras: Extras | null;
+  readonly #jobName: string;
+  #controller: AbortController | null = null;
+
+  constructor(order: RunOrder, jobName: string) {
+    this.slot = order[1];
+    this.id = order[5];
+    this.#extras = order[6];
+    this.#jobName = jobName;
+    this.startedAt = systemClock.now();
+  }
+
+  get name(): string {
+    return this.#extras?.name ?? this.#jobName;
+  }
+
+  get idempotencyKey(): string {
+    return this.#extras?.idempotencyKey ?? `${setup.executor}/${this.id}`;
+  }
+
+  get isCancelled(): boolean {
+    return !this.#isOver && Atomics.load(words, this.slot) === CANCEL;
+  }
+
+  get signal(): AbortSignal {
+    this.#controller ??= new AbortController();
+    if (this.isCancelled) this.#abort();
+    return this.#controller.signal;
+  }
+
+  progress(value: unknown): void {
+    this.#tell(["progress", this.slot, value], "the progress");
+  }
+
+  log(message: string, data?: unknown): void {
+    this.#tell(["log", this.slot, { message, data }], "the log entry");
+  }
+
+  emit(value: unknown): Operation<void> | null {
+    this.#tell(["item", this.slot, value], "a value");
+    if (--this.credits > 0) return null;
+    this.granted ??= new Feed({
+      reason: `somebody to take values of job "${this.name}"`,
+      isOutside: true,
+      capacity: 1,
+    });
+    return waitForCredit(this, this.granted);
+  }
+
+  cancel(reason: unknown): void {
+    this.reason = reason;
+    this.#abort();
+    this.task?.cancel(reason);
+  }
+
+  endByValue(value: unknown): void {
+    const runMs = this.#close();
+    try {
+      port.postMessage(["value", this.slot, value, runMs] satisfies Reply);
+    } catch (error) {
+      post(["error", this.slot, uncloneable(error, "the result"), runMs]);
+    }
+  }
+
+  endByError(thrown: unknown): void {
+    const isBatch = thrown instanceof BatchFailure;
+    const error: unknown = isBatch ? thrown.error : thrown;
+    if (this.isCancelled && isCancellation(error)) {
+      this.endByCancellation(this.reason);
+      return;
+    }
+    const isOwn = error instanceof JobCloneError && error.jobId === this.id;
+    const reported: ReportedError = {
+      ...(isOwn ? uncloneable(error.cause, error.what) : { reason: "threw", error: encodeError(error), text: "" }),
+      done: isBatch ? thrown.done : null,
+      index: isBatch ? thrown.index : null,
+    };
+    const runMs = this.#close();
+    try {
+      post(["error", this.slot, reported, runMs]);
+    } catch {
+      post(["error", this.slot, { ...reported, done: null }, runMs]); // the results before it cannot be cloned
+    }
+  }
+
+  /** A reason that the executor has sent need not go back, and another one may be anything. */
+  endByCancellation(reason: unknown): void {
+    const other = typeof reason === "string" ? reason : describeValue(reason);
+    post(["cancelled", this.slot, reason === this.reason ? undefined : other, this.#close()]);
+  }
+
+  #close(): number {
+    this.#isOver = true;
+    setThreadJob(null);
+    if (this.ends !== null) for (const end of this.ends) end.close();
+    Atomics.store(words, this.slot, ENDED);
+    return systemClock.now() - this.startedAt;
+  }
+
+  #tell(reply: Reply, what: string): void {
+    if (this.#isOver) return;
+    try {
+      port.postMessage(reply);
+    } catch (error) {
+      throw new JobCloneError(this, what, error);
+    }
+  }
+
+  #abort(): void {
+    const controller = this.#controller;
+    if (controller === null || controller.signal.aborted) return;
+    controller.abort(new CancelledError(`job "${this.name}"`, this.reason));
+  }
+}
+
+function* waitForCredit(run: ThreadRun, granted: Feed<void>): Coroutine<void> {
+  while (run.credits <= 0) yield* granted.next();
+}
+
+function uncloneable(cause: unknown, what: string): ReportedError {
+  return { reason: "not-cloneable", error: encodeError(cause), text: what, done: null, index: null };
+}

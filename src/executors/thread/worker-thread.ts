@@ -1,0 +1,414 @@
+/**
+ * One worker thread, seen from the executor: its slots, its messages, its death.
+ *
+ * A thread keeps the process alive only while it has a job, by its port; the thread itself never does.
+ *
+ * However a thread ends, each of its jobs is told apart by its word in shared memory: one that had not begun goes back to the pool, which gives it
+ * to another thread; one that had begun has crashed.
+ */
+import { availableParallelism } from "node:os";
+import { MessageChannel as Link, receiveMessageOnPort, Worker } from "node:worker_threads";
+import type { MessagePort, ResourceLimits, WorkerOptions } from "node:worker_threads";
+import { systemClock, systemHost } from "../../core/index.ts";
+import { argumentError } from "../cloning.ts";
+import { JobCloneError, JobError, JobNotFoundError, WorkerCrashedError } from "../errors.ts";
+import type { JobEnd, PoolJob } from "../pool.ts";
+import { decodeError } from "../remote-error.ts";
+import type { RemoteError } from "../remote-error.ts";
+import { hasEnds } from "./thread-channel.ts";
+import { Outbox } from "./outbox.ts";
+import type { RunOrder } from "./outbox.ts";
+import { CANCEL, FREE, LOADING, QUEUED, RUNNING, WITHDRAWN } from "./protocol.ts";
+import type { Extras, Reply, ReportedError, WorkerSetup } from "./protocol.ts";
+
+/** Default number of threads. */
+export const PARALLELISM: number = availableParallelism();
+
+export interface ThreadSetup {
+  readonly name: string;
+  readonly slots: number;
+  readonly isConcurrent: boolean;
+  readonly initializer: WorkerSetup["initializer"];
+  readonly resourceLimits: ResourceLimits | undefined;
+  readonly entry: URL | undefined;
+  readonly graceMs: number;
+}
+
+/** The pool as its threads need it. */
+export interface ThreadOwner {
+  settled(thread: WorkerThread, job: PoolJob, end: JobEnd): void;
+  news(job: PoolJob, kind: "progress" | "log" | "item", value: unknown): void;
+  /** A slot is free, or it is ready. */
+  freed(thread: WorkerThread): void;
+  /** It will not run these. */
+  gaveBack(jobs: readonly PoolJob[]): void;
+  /** It has ended; these jobs had not begun. */
+  exited(thread: WorkerThread, orphans: readonly PoolJob[]): void;
+  /** Its initializer failed. */
+  failedToStart(error: unknown): void;
+}
+
+/** Where a job is: kept in `job.place`. */
+export interface Place {
+  readonly thread: WorkerThread;
+  readonly slot: number;
+}
+
+// Both literals, so that a bundler sees what belongs together.
+const ENTRY: URL = import.meta.url.endsWith(".ts")
+  ? new URL("./worker-entry.ts", import.meta.url)
+  : new URL("./worker-entry.js", import.meta.url);
+
+const RUN_WEIGHT = 0.2; // of the last job in the mean
+
+export class WorkerThread {
+  readonly name: string;
+  isReady = false;
+  /** Takes no more jobs. */
+  isRetiring = false;
+  isGone = false;
+  /** Jobs that it has, begun or not; withdrawn ones do not count. */
+  size = 0;
+  /** Jobs that it has ended. */
+  served = 0;
+  /** Of the last jobs; 0 before the first. */
+  meanRunMs = 0;
+  /** When it was last heard of. */
+  heardAt: number = systemClock.now();
+  readonly #owner: ThreadOwner;
+  readonly #setup: ThreadSetup;
+  readonly #worker: Worker;
+  readonly #port: MessagePort;
+  readonly #words: Int32Array;
+  readonly #jobs: (PoolJob | null)[] = [];
+  readonly #free: number[] = [];
+  readonly #outbox: Outbox;
+  readonly #graces = new Map<number, unknown>();
+  readonly #questions = new Map<number, (tasks: readonly unknown[]) => void>();
+  #lastQuestion = 0;
+  /** How many replies came together the last time. */
+  #repliesAtOnce = 0;
+  #fault: unknown = undefined;
+  /** Ended because a job did not stop. */
+  #isKilled = false;
+  readonly #gone: Promise<void>;
+  #stopTimer: unknown = undefined;
+
+  constructor(owner: ThreadOwner, setup: ThreadSetup, name: string) {
+    this.name = name;
+    this.#owner = owner;
+    this.#setup = setup;
+    this.#words = new Int32Array(new SharedArrayBuffer(4 * (setup.slots + 2)));
+    for (let slot = setup.slots; slot > 0; slot--) this.#free.push(slot);
+    const { port1, port2 } = new Link();
+    this.#port = port1;
+    this.#outbox = new Outbox({
+      port: port1,
+      words: this.#words,
+      hasBell: !setup.isConcurrent,
+      refuse: (order, cause) => this.#refuse(order, cause),
+    });
+    const data: WorkerSetup = {
+      fibrilExecutor: true,
+      port: port2,
+      words: this.#words,
+      name,
+      executor: setup.name,
+      isConcurrent: setup.isConcurrent,
+      initializer: setup.initializer,
+    };
+    const options: WorkerOptions = { name, workerData: data, transferList: [port2] };
+    if (setup.resourceLimits !== undefined) options.resourceLimits = setup.resourceLimits;
+    this.#worker = new Worker(setup.entry ?? ENTRY, options);
+    this.#worker.unref();
+    this.#worker.on("error", (error) => (this.#fault = error));
+    this.#gone = new Promise((resolve) => this.#worker.once("exit", (code) => resolve(this.#exited(code))));
+    port1.on("message", (reply: Reply) => this.#receive(reply));
+    port1.on("close", () => {
+      if (this.size > 0) this.#worker.ref(); // its exit is still to come, and somebody waits for it
+    });
+    port1.unref();
+  }
+
+  get hasFreeSlot(): boolean {
+    return this.#free.length > 0 && !this.isRetiring && !this.isGone;
+  }
+
+  /** `false` when its arguments cannot be sent; its end has been told. */
+  run(job: PoolJob): void {
+    const slot = this.#free.pop()!;
+    this.#jobs[slot] = job;
+    job.place = { thread: this, slot } satisfies Place;
+    Atomics.store(this.#words, slot, QUEUED);
+    if (this.size++ === 0) this.#port.ref();
+    const order: RunOrder = ["run", slot, this.#outbox.numberOf(job), job.shape, job.args, job.id, extrasOf(job)];
+    if (job.transfer !== null || (job.shape !== "batch" && hasEnds(job.args))) this.#outbox.postMoving(order, job);
+    else if (this.size === 1 && this.#repliesAtOnce <= 1) {
+      this.#outbox.post(order); // it is idle and nobody else was woken with its submitter
+    } else this.#outbox.send(order);
+  }
+
+  /** Takes a job back that has not begun. `false`: it has. */
+  takeBack(job: PoolJob): boolean {
+    const { slot } = job.place as Place;
+    if (this.#jobs[slot] !== job) return false;
+    if (Atomics.compareExchange(this.#words, slot, QUEUED, WITHDRAWN) !== QUEUED) return false;
+    this.#jobs[slot] = null; // the slot stays taken until the worker has seen it
+    job.place = null;
+    this.#release();
+    return true;
+  }
+
+  /** Asks a job that has begun to stop; ends the thread when it has not after `graceMs`. */
+  cancel(job: PoolJob, reason: unknown): void {
+    const { slot } = job.place as Place;
+    if (this.#jobs[slot] !== job || this.#graces.has(slot)) return;
+    let seen = LOADING;
+    for (let at = RUNNING; at !== seen; at = Atomics.compareExchange(this.#words, slot, seen, CANCEL)) {
+      if (at !== RUNNING && at !== LOADING) return; // it has ended; its outcome is on the way
+      seen = at;
+    }
+    this.#outbox.post(["cancel", slot, typeof reason === "string" ? reason : reasonText(reason)]);
+    this.#graces.set(
+      slot,
+      this.#setup.graceMs === Infinity
+        ? null
+        : systemHost.after(this.#setup.graceMs, false, () => this.#kill(job, slot)),
+    );
+  }
+
+  hasBegun(job: PoolJob): boolean {
+    const { slot } = job.place as Place;
+    if (this.#jobs[slot] !== job) return false;
+    const word = Atomics.load(this.#words, slot);
+    return word !== QUEUED && word !== LOADING;
+  }
+
+  grant(job: PoolJob, count: number): void {
+    const { slot } = job.place as Place;
+    if (this.#jobs[slot] === job) this.#outbox.post(["grant", slot, count]);
+  }
+
+  /** Those that have not begun, the last one first. */
+  *queued(): Generator<PoolJob> {
+    for (let slot = this.#jobs.length - 1; slot >= 0; slot--) {
+      const job = this.#jobs[slot];
+      if (job !== null && job !== undefined && Atomics.load(this.#words, slot) === QUEUED) yield job;
+    }
+  }
+
+  /** What its loop does. */
+  tasks(): Promise<readonly unknown[]> {
+    return new Promise((resolve) => {
+      if (this.isGone) {
+        resolve([]);
+        return;
+      }
+      this.#questions.set(++this.#lastQuestion, resolve);
+      this.#worker.ref();
+      this.#outbox.post(["tasks", this.#lastQuestion]);
+    });
+  }
+
+  /** Ends the thread once its tasks have ended; after `graceMs` in any case. */
+  stop(): Promise<void> {
+    this.isRetiring = true;
+    if (!this.isGone && this.#stopTimer === undefined) {
+      this.#worker.ref();
+      this.#outbox.post(["stop"]);
+      this.#stopTimer =
+        this.#setup.graceMs === Infinity
+          ? null
+          : systemHost.after(this.#setup.graceMs, false, () => void this.#worker.terminate());
+    }
+    return this.#gone;
+  }
+
+  /**
+   * Its time is up. What has not begun here is given back first: then nothing can begin behind the job, and if that has not ended by now,
+   * it is the only one that loses its thread.
+   */
+  #kill(job: PoolJob, slot: number): void {
+    const given: PoolJob[] = [];
+    for (const each of this.queued()) if (isMovable(each) && this.takeBack(each)) given.push(each);
+    if (this.#jobs[slot] === job && Atomics.load(this.#words, slot) === CANCEL) {
+      this.isRetiring = true;
+      this.#isKilled = true;
+      const { graceMs } = this.#setup;
+      this.#fault ??= new Error(`job "${job.name}" did not stop within ${graceMs} ms, so the thread was ended`);
+      this.#worker.ref();
+      void this.#worker.terminate();
+    }
+    if (given.length > 0) this.#owner.gaveBack(given);
+  }
+
+  /** The order could not be sent. */
+  #refuse(order: RunOrder, cause: unknown): void {
+    const slot = order[1];
+    const job = this.#jobs[slot];
+    if (job === null || job === undefined) {
+      this.#freeSlot(slot); // withdrawn, and the worker never hears of it
+      return;
+    }
+    const error = isCloneTrouble(cause) ? argumentError(job, cause) : cause;
+    this.#end(slot, { status: "failed", error, done: null, runMs: 0 });
+  }
+
+  #receive(first: Reply): void {
+    // All replies that have arrived, in one go: those who are woken then run in one slice of their loop.
+    // Not so for what jobs tell: of that there is no end, and Node gives other events their turn after a thousand messages.
+    this.heardAt = systemClock.now();
+    this.#handle(first);
+    let count = 1;
+    for (let last = first; !this.isGone && !isNews(last); count++) {
+      if (this.size === 0 && count === 1) break; // it had one job
+      const next = receiveMessageOnPort(this.#port) as { readonly message: Reply } | undefined;
+      if (next === undefined) break;
+      last = next.message;
+      this.#handle(last);
+    }
+    this.#repliesAtOnce = count;
+  }
+
+  #handle(reply: Reply): void {
+    switch (reply[0]) {
+      case "value":
+        this.#end(reply[1], { status: "succeeded", value: reply[2], runMs: reply[3] });
+        break;
+      case "error":
+        this.#endByError(reply[1], reply[2], reply[3]);
+        break;
+      case "cancelled":
+        this.#end(reply[1], { status: "cancelled", reason: reply[2], runMs: reply[3] });
+        break;
+      case "skipped":
+        this.#freeSlot(reply[1]);
+        this.#owner.freed(this);
+        break;
+      case "progress":
+      case "log":
+      case "item": {
+        const job = this.#jobs[reply[1]];
+        if (job !== null && job !== undefined) this.#owner.news(job, reply[0], reply[2]);
+        break;
+      }
+      case "ready":
+        this.isReady = true;
+        this.#owner.freed(this);
+        break;
+      case "unready":
+        this.#owner.failedToStart(decodeError(reply[1] as RemoteError));
+        break;
+      case "tasks":
+        this.#questions.get(reply[1])?.(reply[2]);
+        this.#questions.delete(reply[1]);
+        if (this.#questions.size === 0 && !this.isRetiring) this.#worker.unref();
+    }
+  }
+
+  #endByError(slot: number, reported: ReportedError, runMs: number): void {
+    const job = this.#jobs[slot];
+    if (job === null || job === undefined) return;
+    const cause = decodeError(reported.error);
+    let error: unknown;
+    if (reported.reason === "not-found") error = new JobNotFoundError(job, job.job.url, reported.text);
+    else if (reported.reason === "not-cloneable") error = new JobCloneError(job, reported.text, cause);
+    else error = new JobError(job, cause, `thread "${this.name}"`, reported.index ?? undefined);
+    this.#end(slot, { status: "failed", error, done: reported.done, runMs });
+  }
+
+  #end(slot: number, end: JobEnd): void {
+    const job = this.#jobs[slot];
+    if (job === null || job === undefined) return;
+    this.#jobs[slot] = null;
+    job.place = null;
+    this.#clearGrace(slot);
+    this.served++;
+    this.meanRunMs = this.served === 1 ? end.runMs : this.meanRunMs + (end.runMs - this.meanRunMs) * RUN_WEIGHT;
+    this.#freeSlot(slot);
+    this.#release();
+    this.#owner.settled(this, job, end);
+    this.#owner.freed(this);
+  }
+
+  #clearGrace(slot: number): void {
+    const timer = this.#graces.get(slot);
+    if (timer !== undefined && timer !== null) systemHost.clear(timer);
+    this.#graces.delete(slot);
+  }
+
+  #freeSlot(slot: number): void {
+    Atomics.store(this.#words, slot, FREE);
+    this.#free.push(slot);
+  }
+
+  #release(): void {
+    if (--this.size === 0) this.#port.unref();
+  }
+
+  #exited(code: number): void {
+    for (;;) {
+      // What it had said before it died.
+      const said = receiveMessageOnPort(this.#port) as { readonly message: Reply } | undefined;
+      if (said === undefined) break;
+      this.#handle(said.message);
+    }
+    this.isGone = true;
+    this.#outbox.close();
+    if (this.#stopTimer !== undefined && this.#stopTimer !== null) systemHost.clear(this.#stopTimer);
+    const asked = new Set(this.#graces.keys());
+    for (const slot of asked) this.#clearGrace(slot);
+    this.#port.close();
+    for (const answer of this.#questions.values()) answer([]);
+    const orphans: PoolJob[] = [];
+    for (let slot = 0; slot < this.#jobs.length; slot++) {
+      const job = this.#jobs[slot];
+      if (job === null || job === undefined) continue;
+      this.#jobs[slot] = null;
+      job.place = null;
+      this.size--;
+      const hasBegun = Atomics.load(this.#words, slot) !== QUEUED;
+      if (this.#isKilled && asked.has(slot)) {
+        this.#owner.settled(this, job, {
+          status: "cancelled",
+          reason: "its thread was ended",
+          runMs: this.#setup.graceMs,
+        });
+      } else if (hasBegun || !this.isReady || !isMovable(job)) {
+        const error = new WorkerCrashedError(job, `thread "${this.name}"`, code, this.#fault);
+        this.#owner.settled(this, job, { status: "failed", error, done: null, runMs: 0 });
+      } else orphans.push(job);
+    }
+    this.#owner.exited(this, orphans);
+  }
+}
+
+/** Whether it may be sent to a second thread when the first one has not begun it: what was moved is gone. */
+export function isMovable(job: PoolJob): boolean {
+  return job.transfer === null && (job.shape === "batch" || !hasEnds(job.args));
+}
+
+function isNews(reply: Reply): boolean {
+  return reply[0] === "progress" || reply[0] === "log";
+}
+
+function extrasOf(job: PoolJob): Extras | null {
+  const remainingMs = job.remainingMs();
+  const name = job.name === job.job.name ? null : job.name;
+  if (remainingMs === Infinity && name === null && job.locals === null && !job.hasOwnKey) return null;
+  return {
+    name,
+    idempotencyKey: job.idempotencyKey,
+    remainingMs: remainingMs === Infinity ? null : remainingMs,
+    locals: job.locals,
+  };
+}
+
+function isCloneTrouble(error: unknown): boolean {
+  return error instanceof Error && error.name === "DataCloneError";
+}
+
+function reasonText(reason: unknown): unknown {
+  if (reason === undefined || reason === null || typeof reason === "number") return reason;
+  return reason instanceof Error ? reason.message : undefined;
+}

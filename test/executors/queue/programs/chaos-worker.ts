@@ -1,0 +1,12 @@
+/** A worker that somebody will kill. */
+import { run } from "fibril";
+import { BullEngine, serveJobs } from "../../../../src/executors/index.ts";
+import * as jobs from "./chaos-jobs.ts";
+
+const [url = "", queue = "", concurrency = ""] = process.argv.slice(2);
+const engine = new BullEngine({ url, queue, leaseMs: 1_500, stalledCheckMs: 400, maxStalled: 20 });
+await run(
+  () => serveJobs(engine, Object.values(jobs), { concurrency: Number(concurrency), name: `pid ${process.pid}` }),
+  { handleSignals: true },
+).catch(() => {});
+await engine.close();
