@@ -9,6 +9,7 @@ import { Command, CommanderError } from "commander";
 import { CommandLineError } from "./command-line-error.ts";
 import { compareCommand } from "./compare/command.ts";
 import { fetchCommand } from "./fetch/command.ts";
+import { workerCommand } from "./worker/command.ts";
 
 const { version } = createRequire(import.meta.url)("../package.json") as { version: string };
 
@@ -17,7 +18,7 @@ const program = new Command("fibril")
   .version(version)
   .exitOverride();
 
-for (const subcommand of [compareCommand(), fetchCommand()]) {
+for (const subcommand of [compareCommand(), fetchCommand(), workerCommand()]) {
   program.addCommand(subcommand.copyInheritedSettings(program));
 }
 

@@ -7,57 +7,32 @@
 import { mkdirSync } from "node:fs";
 import { constants as systemConstants } from "node:os";
 import { setFlagsFromString } from "node:v8";
-import { Command, Option } from "commander";
+import { Command } from "commander";
 import { CancelledError, run } from "fibril";
 import { CommandLineError } from "../command-line-error.ts";
+import type { CurlComparison } from "./curl-comparison.ts";
 import { FetchRun } from "./fetch-all.ts";
 import { openInput } from "./input.ts";
 import { BadLine, parseLine } from "./job.ts";
+import type { Job } from "./job.ts";
 import { OutputClosed, OutputFailed, OutputStream } from "./output-stream.ts";
-import { BarProgress, LineProgress, SilentProgress } from "./progress.ts";
-import type { Progress, View } from "./progress.ts";
-import { DEFAULTS, parseSettings } from "./settings.ts";
+import { LiveProgress } from "./live/live-progress.ts";
+import type { LiveRun } from "./live/frame.ts";
+import { LineProgress, SilentProgress } from "./progress.ts";
+import type { Progress } from "./progress.ts";
+import { withOptions } from "./options.ts";
+import { MODES, parseSettings } from "./settings.ts";
 import type { RawSettings, Settings } from "./settings.ts";
-import { summaryLines } from "./summary.ts";
+import { summaryJson, summaryLines } from "./summary.ts";
 
 export function fetchCommand(): Command {
-  return new Command("fetch")
-    .summary("fetch many URLs at once, into files or as lines of JSON")
-    .description("Fetches URLs, many at once. A single one goes to the standard output; several need -o or --ndjson.")
-    .argument("[url...]", "what to fetch")
-    .option(
-      "-i, --input <file>",
-      "read URLs from a file, one on each line, or objects of JSON; - is the standard input",
-    )
-    .option("-o, --output <folder>", "save each body in this folder, under a name made from its URL")
-    .option("--ndjson", "print one line of JSON for each URL: status, size, SHA-256, times, error")
-    .addOption(withDefault("-c, --concurrency <n>", "requests at once", DEFAULTS.concurrency))
-    .option("--per-host <n>", "requests at once to one host (default: no limit of its own)")
-    .addOption(
-      withDefault(
-        "--timeout <time>",
-        "limit for connecting, for headers, for each silence in a body",
-        DEFAULTS.timeout,
-      ),
-    )
-    .option("--max-time <time>", "limit for one try as a whole (default: none)")
-    .addOption(withDefault("--retries <n>", "how often to try again what may succeed later", DEFAULTS.retries))
-    .addOption(
-      withDefault(
-        "--retry-delay <time>",
-        "longest wait before the first retry; doubles each time",
-        DEFAULTS.retryDelay,
-      ),
-    )
-    .option("--retry-all", "try again whatever the method; otherwise not POST and PATCH")
-    .option("-H, --header <line>", 'send a header, "Name: value"; may be given several times', collect)
-    .option("-X, --method <method>", "the method (default: GET, with --data POST)")
-    .option("-d, --data <text>", "send this body")
-    .option("--max-bytes <size>", "give up a body that is larger, such as 10M (default: no limit)")
-    .option("--progress", "show progress even when the standard error is no terminal")
-    .option("--no-progress", "never show progress")
-    .addHelpText("after", HELP)
-    .action(fetchAction);
+  const command = new Command("fetch")
+    .summary("fetch many URLs at once; check links; read APIs page by page")
+    .description(
+      "Fetches URLs, many at once. A single one goes to the standard output; several need -o or --ndjson.\n" +
+        "fibril fetch check … looks whether links are good; fibril fetch api … prints the items of lists that come in pages.",
+    );
+  return withOptions(command).addHelpText("after", HELP).action(fetchAction);
 }
 
 const HELP = `
@@ -66,35 +41,37 @@ Times are written 30s, 500ms, 2m; a plain number is seconds. Sizes are written 1
 A line of the input is a URL, or an object of which only "url" is needed:
   {"url": "http://localhost/", "method": "POST", "headers": {"a": "b"}, "body": "c", "output": "d.txt"}
 
-Exit codes: 0 all fetched; 1 some failed (no answer, or status 400 and above); 2 nothing could be done;
-130 ended by Ctrl-C.
+Exit codes: 0 all fetched; 1 some failed (no answer, or status 400 and above; see --fail-on); 2 nothing could be done;
+124 ended by --deadline; 130 ended by Ctrl-C.
 
 Examples:
   fibril fetch https://example.org/ > page.html
   fibril fetch -i urls.txt -o pages -c 100 --per-host 8
-  fibril fetch -i urls.txt --ndjson | jq -r 'select(.error) | .url'`;
+  fibril fetch -i urls.txt --ndjson | jq -r 'select(.error) | .url'
+  fibril fetch -i urls.txt -o pages --resume --rate-per-host 5/s
+  fibril fetch check https://example.org/ --follow-links
+  fibril fetch api 'https://api.github.com/users/nodejs/repos?per_page=100' --pick name,owner.login`;
 
-/** Without the quotation marks that a default of text gets in the help. */
-function withDefault(flags: string, description: string, value: string): Option {
-  return new Option(flags, description).default(value, value);
-}
-
-function collect(value: string, before: readonly string[] | undefined): string[] {
-  return [...(before ?? []), value];
-}
-
-async function fetchAction(urls: readonly string[], options: RawSettings): Promise<void> {
-  const settings = parseSettings(urls, options);
+async function fetchAction(words: readonly string[], options: RawSettings): Promise<void> {
+  const mode = (MODES as readonly string[]).includes(words[0] ?? "") ? words[0]! : undefined;
+  const settings = parseSettings(
+    mode === undefined ? words : words.slice(1),
+    mode === undefined ? options : { ...options, mode },
+  );
   checkArguments(settings);
   keepYoungHeapSmall();
-  const input = openInput(settings.urls, settings.input);
+  const input = openInput(settings.urls, settings.input, settings.format);
   if (settings.wanted.folder !== undefined) createFolder(settings.wanted.folder);
   const giveBack = takeOutputErrors();
   const output = new OutputStream(process.stdout);
   const tell = (kind: "line" | "failure", text: string): void => audience.tell(kind, text);
-  const fetching = new FetchRun(settings, { input, output, tell });
+  const comparison = settings.compare ? new (await import("./curl-comparison.ts")).CurlComparison(settings) : null;
+  if (comparison !== null) process.once("exit", () => comparison.close());
+  const admitted = (job: Job): void => comparison?.add(job);
+  const fetching = new FetchRun(settings, { input, output, tell, admitted });
   const audience = new Audience(settings, fetching);
   const startedAt = performance.now();
+  let endedAt = startedAt;
   let stoppedBy: NodeJS.Signals | undefined;
   let outputError: Error | undefined;
   try {
@@ -104,24 +81,47 @@ async function fetchAction(urls: readonly string[], options: RawSettings): Promi
     if (error instanceof OutputClosed || error instanceof OutputFailed) outputError = error;
     else if (stoppedBy === undefined) throw error;
   } finally {
+    endedAt = performance.now();
     audience.end();
     output.release();
     giveBack();
   }
   const { tally, expected, isExpectedExact } = fetching;
-  const hasFailed = tally.failed > 0 || outputError instanceof OutputFailed;
-  process.exitCode = stoppedBy === undefined ? Number(hasFailed) : 128 + systemConstants.signals[stoppedBy];
+  const hasFailed = tally.fatal > 0 || outputError instanceof OutputFailed;
+  process.exitCode =
+    stoppedBy !== undefined
+      ? 128 + systemConstants.signals[stoppedBy]
+      : fetching.isOverdue
+        ? TIMED_OUT
+        : Number(hasFailed);
   if (outputError instanceof OutputFailed) process.stderr.write(`fibril: ${outputError.message}\n`);
-  if (settings.wanted.body && stoppedBy === undefined) return; // one URL: its body says it all
-  const elapsedMs = performance.now() - startedAt;
-  const stop = stoppedBy === undefined ? undefined : stoppedBy === "SIGINT" ? "Ctrl-C" : stoppedBy;
+  if (settings.wanted.body && stoppedBy === undefined && !fetching.isOverdue) return; // one URL: its body says it all
+  const elapsedMs = endedAt - startedAt;
+  const stop = stoppedBy === "SIGINT" ? "Ctrl-C" : fetching.isOverdue ? "--deadline" : stoppedBy;
   const ending = { elapsedMs, expected, isExpectedExact, stoppedBy: stop };
-  process.stderr.write(
-    summaryLines(tally, ending)
-      .map((line) => `${line}\n`)
-      .join(""),
-  );
+  const text =
+    settings.summary === "none"
+      ? ""
+      : settings.summary === "json"
+        ? `${summaryJson(tally, ending)}\n`
+        : summaryLines(tally, ending)
+            .map((line) => `${line}\n`)
+            .join("");
+  process.stderr.write(text);
+  if (comparison !== null && stoppedBy === undefined) await compare(comparison, elapsedMs);
 }
+
+async function compare(comparison: CurlComparison, elapsedMs: number): Promise<void> {
+  try {
+    const lines = await run(() => comparison.run(elapsedMs), { name: "compare", handleSignals: true });
+    process.stderr.write(lines.map((line) => `${line}\n`).join(""));
+  } catch (error) {
+    if (signalOf(error) === undefined) throw error;
+  }
+}
+
+/** The exit code of timeout(1). */
+const TIMED_OUT = 124;
 
 /** Whoever typed a URL wrong wants to hear it before the others are fetched. */
 function checkArguments({ urls }: Settings): void {
@@ -169,21 +169,28 @@ function signalOf(error: unknown): NodeJS.Signals | undefined {
 /** On a terminal a page of failures says no more than the summary does. */
 const MOST_FAILURES_ON_TERMINAL = 20;
 
+const PROCESS = {
+  now: () => performance.now(),
+  signal: (name: NodeJS.Signals) => process.kill(process.pid, name),
+  on: (event: string, listener: () => void) => process.on(event, listener),
+  off: (event: string, listener: () => void) => process.off(event, listener),
+};
+
 /** What goes to the standard error while it runs. */
 class Audience {
   readonly #progress: Progress;
   readonly #mostFailures: number;
   #failures = 0;
 
-  constructor({ wanted, progress }: Settings, view: View) {
+  constructor({ wanted, progress, input }: Settings, run: LiveRun) {
     const { stderr } = process;
     const isShown = progress ?? (stderr.isTTY && !wanted.body);
     const print = (text: string): void => void stderr.write(text);
     this.#progress = !isShown
       ? new SilentProgress(print)
       : stderr.isTTY
-        ? new BarProgress(view, stderr)
-        : new LineProgress(view, print);
+        ? new LiveProgress(run, stderr, input !== "-" && process.stdin.isTTY ? process.stdin : null, PROCESS)
+        : new LineProgress(run, print);
     // The result lines have them all.
     this.#mostFailures = wanted.ndjson ? 0 : stderr.isTTY ? MOST_FAILURES_ON_TERMINAL : Infinity;
   }

@@ -12,6 +12,7 @@ import {
   ProtocolError,
   TooManyRedirects,
 } from "fibril/http";
+import { ChecksumMismatch } from "./checksum.ts";
 
 /** The part of the work in which it happened. */
 export type FailurePhase = "input" | "request" | "queue" | "connect" | "headers" | "body" | "total" | "output";
@@ -91,8 +92,12 @@ function isTransientConnect(systemCode: string | undefined): boolean {
   return systemCode === undefined || !/^ENOTFOUND$|CERT|SIGNATURE|ALTNAME|^ERR_(?:SSL|TLS)/.test(systemCode);
 }
 
-/** The body came and could not be put where it belongs. */
+/** The body came and could not be put where it belongs, or is not the one that was expected. */
 export function failureOfOutput(error: unknown): Failure {
+  if (error instanceof ChecksumMismatch) {
+    const { code, message } = error;
+    return { code, message, phase: "body", label: "wrong checksum", isTransient: false };
+  }
   const { code, message } = error as NodeJS.ErrnoException;
   return { code: code ?? "OUTPUT", message, phase: "output", label: code ?? "not written", isTransient: false };
 }

@@ -2,35 +2,37 @@
  * The run itself: one coroutine reads the input, N fetch, and everything they started ends with this one.
  *
  *     input ──put──▶ JobQueue ──take──▶ fetch 1 … fetch N ──▶ folder, standard output
+ *                       ▲                      │
+ *                       └── retries, links, next pages
  *
- * Each arrow is bounded, so memory does not grow with the number of URLs. A URL that shall be tried again leaves its
- * worker and comes back through the queue, so that waiting keeps nobody from working. When a server says `Retry-After`,
- * its whole host is left alone for that time: its other URLs would only meet the same answer.
+ * Each arrow from the input is bounded, so memory does not grow with the number of URLs. A URL that shall be tried again leaves its
+ * worker and comes back through the queue, so that waiting keeps nobody from working. When a server answers 429 or 503, its whole
+ * host is left alone for a while: its other URLs would only meet the same answer. What is done with a URL is the `Task`'s business.
  */
-import { join } from "node:path";
-import { currentScope, currentTask, scope, sleep } from "fibril";
+import { currentScope, currentTask, EventLoop, moveOnAfter, scope, sleep } from "fibril";
 import type { Coroutine, Scope, Task } from "fibril";
 import { Session } from "fibril/http";
-import { FileSink, NOWHERE, StreamSink } from "./body-sink.ts";
-import type { BodySink } from "./body-sink.ts";
-import { Download } from "./download.ts";
-import type { Attempt } from "./download.ts";
+import { ApiTask } from "./api/api-task.ts";
+import type { Attempt } from "./attempt.ts";
+import { CookieFile } from "./cookie-file.ts";
+import { CheckTask } from "./check/check-task.ts";
 import { failureOfLine } from "./failure.ts";
-import { pathOfOutput, pathOfUrl } from "./file-name.ts";
+import { GetTask } from "./get-task.ts";
 import type { Entry, Input } from "./input.ts";
-import { BadLine, parseLine } from "./job.ts";
+import { BadLine } from "./job.ts";
 import type { Job } from "./job.ts";
 import { JobQueue } from "./job-queue.ts";
-import { LONGEST_LINE, TOO_LONG } from "./line-splitter.ts";
-import { NameLedger } from "./name-ledger.ts";
+import { JobReader } from "./job-reader.ts";
+import type { LiveRun } from "./live/frame.ts";
 import type { OutputStream } from "./output-stream.ts";
 import { printable } from "./printable.ts";
-import type { View } from "./progress.ts";
 import { resultLine } from "./result.ts";
 import type { Result } from "./result.ts";
-import { retryDelayMs, shallRetry } from "./retry.ts";
+import { hostPauseMs, retryDelayMs, shallRetry } from "./retry.ts";
+import { sessionOptions } from "./session-options.ts";
 import type { Settings } from "./settings.ts";
 import { Tally } from "./tally.ts";
+import type { FetchTask } from "./task.ts";
 
 /** About 5 MB. Large, because a list is often sorted by host, and those of a busy host are passed over only within it. */
 const READ_AHEAD = 10_000;
@@ -40,59 +42,141 @@ export interface Surroundings {
   readonly output: OutputStream;
   /** Tells of a bad line or of a failure. */
   readonly tell: (kind: "line" | "failure", text: string) => void;
+  /** Told of each job that is fetched, for a comparison. */
+  readonly admitted?: (job: Job) => void;
 }
 
-export class FetchRun implements View {
+export class FetchRun implements LiveRun {
   readonly tally: Tally = new Tally();
+  /** Whether `--deadline` ended it. */
+  isOverdue = false;
   readonly #settings: Settings;
   readonly #surroundings: Surroundings;
   readonly #queue: JobQueue<Job>;
+  readonly #reader: JobReader;
+  readonly #task: FetchTask;
   readonly #pauses = new Set<Task<void>>();
-  readonly #names: NameLedger = new NameLedger();
+  #own: Scope | null = null;
+  #hosts: Scope | null = null;
+  #session: Session | null = null;
+  #cookies: CookieFile | null = null;
+  #workers = 0;
 
+  /** @throws {CommandLineError} when a file that it needs cannot be used. */
   constructor(settings: Settings, surroundings: Surroundings) {
+    const { concurrency, isAdaptive, perHost, rate, ratePerHost } = settings;
     this.#settings = settings;
     this.#surroundings = surroundings;
-    this.#queue = new JobQueue({ capacity: READ_AHEAD, perHost: settings.perHost });
+    const adaptive = isAdaptive ? concurrency : undefined;
+    this.#queue = new JobQueue({ capacity: READ_AHEAD, perHost, limit: concurrency, rate, ratePerHost, adaptive });
+    this.#reader = new JobReader(settings);
+    this.#task = this.#makeTask();
   }
 
   get expected(): number | undefined {
-    return this.#surroundings.input.expected(this.tally.read);
+    const fromInput = this.#surroundings.input.expected(this.tally.read - this.tally.found);
+    return fromInput === undefined ? undefined : fromInput + this.tally.found;
   }
 
   get isExpectedExact(): boolean {
-    return this.#surroundings.input.isExact;
+    return this.#surroundings.input.isExact && this.#settings.mode === "get";
   }
 
   get away(): number {
-    return this.#queue.away;
+    return this.#queue.away - this.tally.underWay * Number(this.#task.findsMore);
   }
 
   get heldHosts(): number {
     return this.#queue.heldHosts;
   }
 
+  /** How many requests there may be at once. */
+  get concurrency(): number {
+    return this.#queue.limit;
+  }
+
+  get isPaused(): boolean {
+    return this.#queue.isPaused;
+  }
+
+  get connecting(): number {
+    return this.#session?.statistics().connecting ?? 0;
+  }
+
+  /** The limits that `-c auto` has found, host by host. */
+  foundLimits(): Iterable<readonly [string, number]> {
+    return this.#queue.foundLimits();
+  }
+
+  pause(): void {
+    this.#queue.isPaused = true;
+  }
+
+  resume(): void {
+    this.#queue.isPaused = false;
+  }
+
+  /** More or fewer requests at once, from now on. What is under way is not given up. */
+  setConcurrency(concurrency: number): void {
+    this.#session?.setLimits({ limit: concurrency });
+    this.#queue.limit = concurrency;
+    this.#hireWorkers();
+  }
+
   *main(): Coroutine<void> {
-    const { concurrency, perHost, timeoutMs, maxTimeMs, maxBytes, headers } = this.#settings;
-    const session = yield* Session.open({
-      name: "fetch",
-      limit: concurrency,
-      limitPerHost: perHost, // the queue keeps to it already; this is for where redirects lead
-      timeout: { connectMs: timeoutMs, headersMs: timeoutMs, idleMs: timeoutMs, totalMs: maxTimeMs },
-      maxBodyBytes: maxBytes,
-      headers,
-    });
-    const download = new Download(session, this.#settings, this.tally);
-    const hosts = currentScope();
-    yield* scope((own) => this.#start(own, hosts, download), { name: "fetching" });
+    const { deadlineMs } = this.#settings;
+    try {
+      if (deadlineMs === Infinity) return yield* this.#run();
+      const isOver = yield* moveOnAfter(deadlineMs, () => this.#runToEnd());
+      this.isOverdue = isOver === undefined;
+    } finally {
+      this.#queue.close();
+      this.#task.close();
+      this.#cookies?.save();
+    }
+  }
+
+  *#runToEnd(): Coroutine<true> {
+    yield* this.#run();
+    return true;
+  }
+
+  *#run(): Coroutine<void> {
+    const { cookies } = this.#settings;
+    this.#cookies = cookies === undefined ? null : yield* CookieFile.open(cookies);
+    const session = yield* Session.open(sessionOptions(this.#settings, this.#cookies));
+    this.#session = session;
+    this.#task.begin(session);
+    this.#hosts = currentScope();
+    yield* scope((own) => this.#start(own), { name: "fetching" });
     // Nothing is left to fetch, so nobody has to wait for the hosts that asked for time.
     for (const pause of this.#pauses) yield* pause.cancel("there is nothing left to fetch");
   }
 
-  *#start(own: Scope, hosts: Scope, download: Download): Coroutine<void> {
+  *#start(own: Scope): Coroutine<void> {
+    this.#own = own;
     own.spawn({ name: "input" }, this.#readInput.bind(this));
-    for (let number = 1; number <= this.#settings.concurrency; number++) {
-      own.spawn({ name: `fetch ${number}` }, this.#work.bind(this), download, own, hosts);
+    this.#hireWorkers();
+  }
+
+  #hireWorkers(): void {
+    if (this.#own === null) return;
+    while (this.#workers < this.#queue.limit) {
+      this.#own.spawn({ name: `fetch ${++this.#workers}` }, this.#work.bind(this));
+    }
+  }
+
+  #makeTask(): FetchTask {
+    const { input: _input, ...surroundings } = this.#surroundings;
+    const [settings, tally] = [this.#settings, this.tally];
+    const slowDown = this.#queue.slowDown.bind(this.#queue);
+    switch (settings.mode) {
+      case "get":
+        return new GetTask(settings, tally, surroundings.output);
+      case "check":
+        return new CheckTask(settings, tally, surroundings.output, slowDown);
+      case "api":
+        return new ApiTask(settings, tally, surroundings.output);
     }
   }
 
@@ -101,61 +185,59 @@ export class FetchRun implements View {
     this.#queue.end();
   }
 
-  *#takeIn({ text, where, line }: Entry): Coroutine<void> {
-    const shown = text === TOO_LONG ? "" : text.trim();
-    const job =
-      text === TOO_LONG ? new BadLine(`longer than ${LONGEST_LINE} characters`) : parseLine(text, where, line);
+  *#takeIn(entry: Entry): Coroutine<void> {
+    const job = this.#reader.read(entry);
     if (job === undefined) return;
     this.tally.read++;
-    const problem = job instanceof BadLine ? job.problem : this.#nameOutput(job);
-    if (problem !== undefined) yield* this.#reject(problem, shown, where, line);
-    else yield* this.#queue.put(job as Job);
+    const admission = job instanceof BadLine ? job : this.#task.admit(job, this.tally.read);
+    if (admission === "finished") this.tally.skipped++;
+    else if (admission === undefined) {
+      this.#surroundings.admitted?.(job as Job);
+      yield* this.#queue.put(job as Job);
+    } else yield* this.#reject(admission.problem, entry);
   }
 
-  /** Decides where the body goes. Here, in the order of the input, so that the names do not depend on who is faster. */
-  #nameOutput(job: Job): string | undefined {
-    const { folder } = this.#settings.wanted;
-    const wish = job.request?.output;
-    if (folder === undefined) return wish === undefined ? undefined : 'it has an "output", which needs -o FOLDER';
-    const path = wish === undefined ? pathOfUrl(new URL(job.url)) : pathOfOutput(wish);
-    if ("problem" in path) return `its "output" ${path.problem}: ${printable(wish ?? "")}`;
-    job.output = join(folder, this.#names.assign(path));
-    return undefined;
-  }
-
-  *#reject(problem: string, url: string, where: string, line: number | null): Coroutine<void> {
+  *#reject(problem: string, { text, where, line }: Entry): Coroutine<void> {
     const failure = failureOfLine(problem);
-    this.tally.addFailure(failure, undefined);
+    this.tally.addFailure(failure, undefined, this.#settings.failOn.counts(failure, null));
     this.#surroundings.tell("line", `${where}: ${problem}`);
     const nothing = { finalUrl: null, status: null, bytes: null, sha256: null, timing: null, output: null };
-    yield* this.#print({ line, url, failure, attempts: 0, ...nothing });
+    yield* this.#print({ line, url: typeof text === "string" ? text.trim() : "", failure, attempts: 0, ...nothing });
   }
 
-  *#work(download: Download, own: Scope, hosts: Scope): Coroutine<void> {
+  *#work(): Coroutine<void> {
     for (let job = yield* this.#queue.take(); job !== undefined; job = yield* this.#queue.take()) {
       this.tally.underWay++;
-      const sink = this.#sinkFor(job);
-      const attempt = yield* download.attempt(job, sink);
+      if (this.#task.findsMore) this.#queue.leave();
+      const startedAt = EventLoop.current().now();
+      job.tries++;
+      const attempt = yield* this.#task.attempt(job);
       this.tally.underWay--;
-      if (attempt.retryAfterMs !== undefined) this.#leaveAlone(job.origin, attempt.retryAfterMs, hosts);
-      const isOver = !this.#mayTryAgain(job, attempt, sink, own);
-      this.#queue.finished(job);
+      const isPushedBack = attempt.status === 429 || attempt.status === 503;
+      if (isPushedBack) this.#leaveAlone(job, attempt, startedAt);
+      const isOver = !this.#mayTryAgain(job, attempt);
+      const { failure, timing } = attempt;
+      const isOverload = isPushedBack || (failure?.isTransient === true && attempt.status === null);
+      this.#queue.finished(job, { ms: timing?.headersMs ?? null, startedAt, isOverload });
+      for (const found of attempt.found ?? []) this.#addFound(found);
+      if (this.#task.findsMore) this.#queue.stayAway();
       if (isOver) yield* this.#conclude(job, attempt);
     }
   }
 
-  #sinkFor(job: Job): BodySink {
-    if (job.output !== "") return new FileSink(job.output);
-    return this.#settings.wanted.body ? new StreamSink(this.#surroundings.output) : NOWHERE;
+  #addFound(job: Job): void {
+    this.tally.read++;
+    this.tally.found++;
+    this.#queue.add(job);
   }
 
-  #mayTryAgain(job: Job, { failure, method, retryAfterMs }: Attempt, sink: BodySink, own: Scope): boolean {
+  #mayTryAgain(job: Job, { failure, method, retryAfterMs }: Attempt): boolean {
     if (failure === null) return false;
-    if (!shallRetry(this.#settings, method, failure, job.tries) || !sink.canRestart) return false;
-    const delayMs = retryDelayMs(this.#settings, job.tries, retryAfterMs, Math.random());
+    if (!shallRetry(this.#settings, method, failure, job.tries - job.pardons) || !this.#task.mayRepeat) return false;
+    const delayMs = retryDelayMs(this.#settings, Math.max(1, job.tries - job.pardons), retryAfterMs, Math.random());
     this.#queue.leave();
     this.tally.retries++;
-    own.spawn({ name: `retry of ${job.where}` }, this.#comeBack.bind(this), job, delayMs);
+    this.#own!.spawn({ name: `retry of ${job.where}` }, this.#comeBack.bind(this), job, delayMs);
     return true;
   }
 
@@ -164,10 +246,16 @@ export class FetchRun implements View {
     this.#queue.comeBack(job);
   }
 
-  #leaveAlone(origin: string, ms: number, hosts: Scope): void {
+  /** The host has had enough. One wave of such answers is one strike, and costs those who came with it no try. */
+  #leaveAlone(job: Job, { retryAfterMs }: Attempt, startedAt: number): void {
     if (this.#settings.retries === 0) return; // who does not want to wait does not wait for this either
-    this.#queue.hold(origin);
-    this.#pauses.add(hosts.spawn({ name: `leave ${origin} alone` }, this.#releaseHost.bind(this), origin, ms));
+    const strikes = this.#queue.strike(job.origin, startedAt);
+    if (strikes === 0) job.pardons++;
+    const ms = retryAfterMs ?? (strikes === 0 ? 0 : hostPauseMs(this.#settings, strikes, Math.random()));
+    if (ms === 0 && strikes === 0) return;
+    this.#queue.hold(job.origin);
+    const name = `leave ${job.origin} alone`;
+    this.#pauses.add(this.#hosts!.spawn({ name }, this.#releaseHost.bind(this), job.origin, ms));
   }
 
   *#releaseHost(origin: string, ms: number): Coroutine<void> {
@@ -177,23 +265,29 @@ export class FetchRun implements View {
   }
 
   *#conclude(job: Job, attempt: Attempt): Coroutine<void> {
-    const { failure, timing } = attempt;
-    if (timing !== null && timing.headersMs !== null)
-      this.tally.durations.add((timing.totalMs ?? 0) - (timing.queueMs ?? 0));
-    if (failure === null) this.tally.succeeded++;
-    else {
-      this.tally.addFailure(failure, new URL(job.origin).host);
-      const tries = job.tries > 1 ? ` (tried ${job.tries} times)` : "";
-      this.#surroundings.tell(
-        "failure",
-        `${printable(withoutCredentials(job.url))}: ${printable(failure.message)}${tries}`,
-      );
+    const { failure, timing, status } = attempt;
+    if (status !== null) this.tally.addStatus(status);
+    if (timing !== null && timing.headersMs !== null) {
+      this.tally.addDuration((timing.totalMs ?? 0) - (timing.queueMs ?? 0), new URL(job.origin).host);
     }
-    yield* this.#print({ ...attempt, line: job.line, url: job.url, attempts: job.tries });
+    yield* this.#task.concluded(job, attempt);
+    if (attempt.isLeftOut === true) this.tally.skipped++;
+    else if (failure === null) this.tally.succeeded++;
+    else {
+      this.tally.addFailure(failure, new URL(job.origin).host, this.#settings.failOn.counts(failure, status));
+      const tries = job.tries > 1 ? ` (tried ${job.tries} times)` : "";
+      const text = `${printable(withoutCredentials(job.url))}: ${printable(failure.message)}${tries}`;
+      if (!this.#task.printsFailures) this.#surroundings.tell("failure", text);
+    }
+    if (attempt.isUnchanged === true) this.tally.unchanged++;
+    const { line, url, tries: attempts, page } = job;
+    yield* this.#print({ ...attempt, line, url, attempts, ...(page === undefined ? {} : { page }) });
   }
 
   *#print(result: Result): Coroutine<void> {
-    if (this.#settings.wanted.ndjson) yield* this.#surroundings.output.write(resultLine(result));
+    if (this.#settings.wanted.ndjson && this.#settings.mode !== "api") {
+      yield* this.#surroundings.output.write(resultLine(result));
+    }
   }
 }
 

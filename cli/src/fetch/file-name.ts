@@ -26,6 +26,27 @@ export function pathOfUrl(url: URL): string[] {
   return [path[0]!, insertMark(file, `~${hashOf(url.pathname + url.search)}`)];
 }
 
+/** The last part of `pathOfUrl`, without the query. */
+export function fileNameOfUrl(url: URL): string {
+  const last = url.pathname.split("/").at(-1)!;
+  return nameOf(last === "" ? INDEX : last, "");
+}
+
+/** The query as one file name; empty when there is none. */
+export function queryName(url: URL): string {
+  return url.search.length < 2 ? "" : nameOf(url.search.slice(1), "");
+}
+
+/** Any text as one file name. */
+export function cleanName(text: string): string {
+  const name = clean(text);
+  if (Buffer.byteLength(name) <= LONGEST_NAME_BYTES) return name;
+  const ending = endingOf(name);
+  const mark = `~${hashOf(text)}`;
+  const stem = name.slice(0, name.length - ending.length);
+  return cutToBytes(stem, LONGEST_NAME_BYTES - mark.length - ending.length) + mark + ending;
+}
+
 /** The parts of a path that somebody has asked for, or why it cannot be had. */
 export function pathOfOutput(output: string): readonly string[] | { readonly problem: string } {
   const parts = output.split(/[/\\]/).filter((part) => part !== "" && part !== ".");

@@ -4,7 +4,14 @@
  * A line is a URL, or a JSON object that says more about the request. What cannot be carried out is found here, where the
  * number of the line is still at hand, and not when a connection has been made.
  */
+import { BadLine } from "./bad-line.ts";
+import { parseChecksum } from "./checksum.ts";
+import type { Algorithm, Checksum } from "./checksum.ts";
 import { printable } from "./printable.ts";
+import type { Validators } from "./journal/journal.ts";
+import type { Fields } from "./template.ts";
+
+export { BadLine } from "./bad-line.ts";
 
 export interface Job {
   /** Where it comes from, for people: `line 17`, `argument 2`. */
@@ -19,8 +26,24 @@ export interface Job {
   readonly request: OwnRequest | null;
   /** Where in the folder its body goes; empty without a folder. */
   output: string;
+  /** Where its body goes when its hash is known, with places for the hash; `output` is then where the part is. */
+  pattern?: string;
+  /** What proves that the `.part` file which is there belongs to the body that the server has. */
+  partial: Validators | null;
+  /** The file of an earlier run, which may still be good. */
+  known?: (Validators & { readonly path: string }) | undefined;
+  /** What its body has to be. */
+  readonly checksum: Checksum | undefined;
+  /** What its request is in the journal; 0 without one. */
+  key: number;
   /** How often it has been tried. */
   tries: number;
+  /** Tries that the host sent away in a wave with others; they do not use up the retries. */
+  pardons: number;
+  /** Why it is there, when it was found on a page: the URL of that page. */
+  readonly page?: string;
+  /** How many links lead to it from what was given. */
+  readonly depth?: number;
 }
 
 export interface OwnRequest {
@@ -31,32 +54,42 @@ export interface OwnRequest {
   readonly output: string | undefined;
 }
 
-/** A line that is no job, in one sentence without its number. */
-export class BadLine {
-  readonly problem: string;
-
-  constructor(problem: string) {
-    this.problem = problem;
-  }
-}
-
 const LONGEST_QUOTE = 100;
 
 /** @returns `undefined` for a blank line or a comment. */
 export function parseLine(text: string, where: string, line: number | null): Job | BadLine | undefined {
   const trimmed = text.trim();
   if (trimmed === "" || trimmed.startsWith("#")) return undefined;
-  if (trimmed.startsWith("{")) return parseObject(trimmed, where, line);
+  if (trimmed.startsWith("{")) {
+    const fields = parseFields(trimmed);
+    return fields instanceof BadLine ? fields : jobOfFields(fields, where, line);
+  }
+  // `url  checksum`, or the other way round as sha256sum writes it.
+  const pair = /^(\S+)\s+\*?(\S+)$/.exec(trimmed);
+  if (pair !== null) {
+    const [first, second] = [pair[1]!, pair[2]!];
+    const checksum = parseChecksum(second);
+    if (checksum !== undefined) return makeJob(first, where, line, null, checksum);
+    const other = parseChecksum(first);
+    if (other !== undefined) return makeJob(second, where, line, null, other);
+  }
   return makeJob(trimmed, where, line, null);
 }
 
-function makeJob(url: string, where: string, line: number | null, request: OwnRequest | null): Job | BadLine {
+export function makeJob(
+  url: string,
+  where: string,
+  line: number | null,
+  request: OwnRequest | null,
+  checksum?: Checksum,
+): Job | BadLine {
   const parsed = URL.canParse(url) ? new URL(url) : undefined;
   if (parsed === undefined) return new BadLine(`not a URL: ${quote(url)}${advice(url)}`);
   if (parsed.protocol !== "http:" && parsed.protocol !== "https:") {
     return new BadLine(`not an http or https URL: ${quote(url)}${advice(url)}`);
   }
-  return { where, line, url, origin: parsed.origin, request, output: "", tries: 0 };
+  const { origin } = parsed;
+  return { where, line, url, origin, request, output: "", partial: null, checksum, key: 0, tries: 0, pardons: 0 };
 }
 
 /** What people forget most often. `localhost:8080/x` is even a URL, with the scheme "localhost:". */
@@ -68,15 +101,18 @@ function quote(text: string): string {
   return printable(text.length > LONGEST_QUOTE ? `${text.slice(0, LONGEST_QUOTE)}…` : text);
 }
 
-function parseObject(text: string, where: string, line: number | null): Job | BadLine {
-  let value: unknown;
+/** A JSON line as its fields. */
+export function parseFields(text: string): Fields | BadLine {
   try {
-    value = JSON.parse(text);
+    return JSON.parse(text) as Fields;
   } catch {
     return new BadLine(`not JSON: ${quote(text)}`);
   }
-  // Lines of results are welcome as input, so unknown names are passed over, and null means that there is none.
-  const { url, method, headers, body, output } = value as Readonly<Record<string, unknown>>;
+}
+
+/** A JSON line, or a row of a table. Lines of results are welcome as input, so unknown names are passed over, and null means none. */
+export function jobOfFields(fields: Fields, where: string, line: number | null): Job | BadLine {
+  const { url, method, headers, body, output = fields["name"] } = fields;
   if (typeof url !== "string") return new BadLine(`its "url" is ${kindOf(url)}, and must be a string`);
   if (isGiven(method)) {
     const problem =
@@ -88,13 +124,29 @@ function parseObject(text: string, where: string, line: number | null): Job | Ba
   }
   const list = parseHeaders(headers);
   if (list instanceof BadLine) return list;
+  const checksum = checksumOf(fields);
+  if (checksum instanceof BadLine) return checksum;
   const request = {
     method: isGiven(method) ? (method as string) : undefined,
     headers: list,
     body: isGiven(body) ? body : undefined,
     output: isGiven(output) ? output : undefined,
   };
-  return makeJob(url.trim(), where, line, request);
+  return makeJob(url.trim(), where, line, request, checksum);
+}
+
+const CHECKSUM_FIELDS = ["checksum", "sha256", "sha512", "sha384", "sha1", "md5"];
+
+function checksumOf(fields: Fields): Checksum | BadLine | undefined {
+  if (isGiven(fields["error"])) return undefined; // a result that failed: its hash is that of an error page
+  for (const name of CHECKSUM_FIELDS) {
+    const value = fields[name];
+    if (!isGiven(value)) continue;
+    const algorithm = name === "checksum" ? undefined : (name as Algorithm);
+    const checksum = typeof value === "string" ? parseChecksum(value, algorithm) : undefined;
+    return checksum ?? new BadLine(`its "${name}" is no checksum: ${quote(JSON.stringify(value))}`);
+  }
+  return undefined;
 }
 
 function parseHeaders(headers: unknown): [string, string | string[]][] | BadLine {

@@ -9,6 +9,7 @@
  * an `~2` that was not necessary.
  */
 import { insertMark } from "./file-name.ts";
+import { hash53 } from "./text-hash.ts";
 
 const PART = ".part";
 
@@ -59,17 +60,6 @@ export class NameLedger {
   }
 }
 
-/** 53 bits, from two multiplicative hashes of 32 (the well-known cyrb53); nobody's secrets depend on it. */
 function keyOf(path: string): number {
-  const text = path.normalize("NFC").toLowerCase();
-  let high = 0xdeadbeef;
-  let low = 0x41c6ce57;
-  for (let index = 0; index < text.length; index++) {
-    const code = text.charCodeAt(index);
-    high = Math.imul(high ^ code, 2654435761);
-    low = Math.imul(low ^ code, 1597334677);
-  }
-  high = Math.imul(high ^ (high >>> 16), 2246822507) ^ Math.imul(low ^ (low >>> 13), 3266489909);
-  low = Math.imul(low ^ (low >>> 16), 2246822507) ^ Math.imul(high ^ (high >>> 13), 3266489909);
-  return 4294967296 * (2097151 & low) + (high >>> 0);
+  return hash53(path.normalize("NFC").toLowerCase());
 }

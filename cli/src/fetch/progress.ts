@@ -1,12 +1,7 @@
 /**
- * What is told on the standard error while a run lasts: a bar on a terminal, nothing in a pipe, and a line now and then
- * in a pipe for those who ask.
- *
- * The bar is drawn by its own timer and not by a coroutine: a task that sleeps all the time would keep the event loop
- * from ever seeing that a program is stuck.
+ * What is told on the standard error while a run lasts: the live view on a terminal (see `live/`), nothing in a pipe, and a line
+ * now and then in a pipe for those who ask.
  */
-import cliProgress from "cli-progress";
-import type { MultiBar, SingleBar } from "cli-progress";
 import { byteSize, perSecond, timeSpan, whole } from "./format.ts";
 import type { Tally } from "./tally.ts";
 
@@ -69,44 +64,8 @@ export class LineProgress implements Progress {
   }
 }
 
-const FRAMES_PER_SECOND = 10;
 const WIDEST_BAR = 40;
 const NARROWEST_BAR = 8;
-
-export class BarProgress implements Progress {
-  readonly #bars: MultiBar;
-  readonly #bar: SingleBar;
-
-  constructor(view: View, stream: NodeJS.WriteStream) {
-    const rate = new RateMeter();
-    const { barCompleteChar, barIncompleteChar } = cliProgress.Presets.shades_classic;
-    const barStyle = {
-      barCompleteString: barCompleteChar.repeat(WIDEST_BAR),
-      barIncompleteString: barIncompleteChar.repeat(WIDEST_BAR),
-    };
-    this.#bars = new cliProgress.MultiBar({
-      stream,
-      fps: FRAMES_PER_SECOND,
-      clearOnComplete: true,
-      gracefulExit: false, // signals end the run, and its end ends the bar
-      format: () =>
-        progressLine(view, rate.at(performance.now(), view.tally), stream.columns, (share, barsize) =>
-          cliProgress.Format.BarFormat(share, { ...barStyle, barsize, barGlue: "" }),
-        ),
-    });
-    this.#bar = this.#bars.create(1, 0);
-  }
-
-  log(line: string): void {
-    this.#bars.log(`${line}\n`);
-  }
-
-  end(): void {
-    this.#bars.update(); // what was logged since the last frame
-    this.#bar.stop();
-    this.#bars.stop();
-  }
-}
 
 /** The text, with a bar in front as far as there is room. Pure. */
 export function progressLine(

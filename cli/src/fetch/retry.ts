@@ -50,3 +50,13 @@ export function parseRetryAfter(header: string | undefined, now: number): number
       : NaN;
   return Number.isNaN(wantedMs) ? undefined : Math.min(Math.max(wantedMs, 0), LONGEST_RETRY_AFTER_MS);
 }
+
+/**
+ * How long a host is left alone that said 429 or 503 and not for how long: twice as long each time in a row, and never next to
+ * nothing, since everybody else is told the same.
+ * @param strikes How many times in a row it has.
+ * @param random From 0 to 1.
+ */
+export function hostPauseMs(rules: RetryRules, strikes: number, random: number): number {
+  return Math.min(LONGEST_BACKOFF_MS, rules.retryDelayMs * 2 ** (strikes - 1)) * (0.5 + random / 2);
+}

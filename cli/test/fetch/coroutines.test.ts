@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { PassThrough, Writable } from "node:stream";
 import { CancelledError, EventLoop, run, type Coroutine } from "fibril";
 import { describe, expect, test } from "vitest";
-import { FileSink } from "../../src/fetch/body-sink.ts";
+import { FileSink } from "../../src/fetch/file-sink.ts";
 import { FetchRun } from "../../src/fetch/fetch-all.ts";
 import { Input } from "../../src/fetch/input.ts";
 import { OutputClosed, OutputFailed, OutputStream } from "../../src/fetch/output-stream.ts";
@@ -122,6 +122,7 @@ describe("a file", () => {
 
   function* save(path: string): Coroutine<void> {
     const sink = new FileSink(path);
+    sink.begin(1_000_000); // small ones are written without a wait
     try {
       for (const piece of BODY) yield* sink.write(Buffer.from(piece));
       yield* sink.finish();

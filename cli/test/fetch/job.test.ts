@@ -13,7 +13,7 @@ describe("a line", () => {
   });
 
   test("is a URL, spaces around it do not count", () => {
-    expect(parse("  http://Example.org:80/a?b#c\r")).toEqual({
+    expect(parse("  http://Example.org:80/a?b#c\r")).toMatchObject({
       where: "line 7",
       line: 7,
       url: "http://Example.org:80/a?b#c",

@@ -6,6 +6,7 @@
 import { Meter } from "./meter.ts";
 import { endWithConductor } from "../leash.ts";
 import type { Contest } from "./contest.ts";
+import { withoutTypes } from "./stripped.ts";
 import type { ContestantName } from "../contestants.ts";
 
 /** `empty` makes no request: it shows what a process costs anyway. */
@@ -14,7 +15,7 @@ const CONTESTS: Record<ContestantName | "empty", () => Promise<{ contest: Contes
   blocking: () => import("./blocking.ts"),
   session: () => import("./session.ts"),
   fetch: () => import("./fetch.ts"),
-  threads: () => import("./threads.ts"),
+  threads: () => import(withoutTypes("threads")) as Promise<{ contest: Contest }>,
   many: () => import("./session.ts"),
 };
 

@@ -1,46 +1,41 @@
 /**
- * A hundred jobs on a hundred pool threads, each blocking until its answer is there.
+ * A hundred jobs on a hundred threads of a `ThreadPool`, each blocking until its answer is there.
  *
- * The threads are Node's own workers as they come, without resource limits (the tightest ones that work save a sixth of
- * the memory). They are all started before the clock of the requests is; what that took is the row's set-up time.
+ * The threads come as they are, without resource limits (the tightest ones that work save a sixth of the memory). They are all
+ * started, and have the library and the job loaded, before the clock of the requests is; what that took is the row's set-up time.
  */
-import { Worker } from "node:worker_threads";
+import { forEach, run, scope, spawn, use } from "fibril";
+import type { Coroutine } from "fibril";
+import { ThreadPool } from "fibril/executors";
 import type { Measured } from "../protocol.ts";
 import type { Course } from "./contest.ts";
 import { Network } from "./network.ts";
-import type { Job, PoolMessage } from "./pool-thread.ts";
-import { threadProgram } from "./thread-program.ts";
+import { get, meet } from "./pool-jobs.ts";
 
 export async function contest({ url, requests, meter }: Course): Promise<Measured> {
   const network = new Network();
   await network.started();
-  const program = threadProgram("pool-thread");
   meter.startedThreads(1 + requests);
-  const pool = await Promise.all(Array.from({ length: requests }, () => startThread(program, network)));
 
-  meter.open();
-  await Promise.all(
-    pool.map(
-      (thread, index) =>
-        new Promise<void>((resolve, reject) => {
-          thread.once("error", reject);
-          thread.on("message", (message: PoolMessage) => {
-            if (message.type === "begin") meter.begin(message.index);
-            if (message.type !== "end") return;
-            meter.end(message.index, message.ok);
-            resolve();
-          });
-          thread.postMessage({ index, url } satisfies Job);
-        }),
-    ),
-  );
-  return meter.close();
-}
+  function* getOne(pool: ThreadPool, index: number): Coroutine<void> {
+    const port = network.port();
+    const handle = yield* pool.submit({ name: `get ${index + 1}`, transfer: [port] }, get, url, port);
+    yield* forEach(handle.progress, function* () {
+      meter.begin(index);
+    });
+    meter.end(index, yield* handle);
+  }
 
-function startThread(program: URL, network: Network): Promise<Worker> {
-  const port = network.port();
-  const thread = new Worker(program, { workerData: port, transferList: [port] });
-  return new Promise((resolve, reject) => {
-    thread.once("message", () => resolve(thread)).once("error", reject);
+  return run(function* () {
+    const pool = yield* use(new ThreadPool({ maxWorkers: requests, minWorkers: requests }));
+    const arrived = new Int32Array(new SharedArrayBuffer(4));
+    yield* scope(function* () {
+      for (let index = 0; index < requests; index++) spawn(() => pool.call(meet, arrived, requests));
+    });
+    meter.open();
+    yield* scope(function* () {
+      for (let index = 0; index < requests; index++) spawn(getOne, pool, index);
+    });
+    return meter.close();
   });
 }

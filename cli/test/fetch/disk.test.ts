@@ -1,0 +1,74 @@
+/** Small files and the thread that saves them. */
+import { mkdir, readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { Disk } from "../../src/fetch/disk/disk.ts";
+import { AppendFile } from "../../src/fetch/journal/append-file.ts";
+import { temporaryFolder } from "./in-process.ts";
+
+function openDisk(): Disk {
+  const disk = new Disk();
+  onTestFinished(() => disk.close());
+  return disk;
+}
+
+function save(
+  disk: Disk,
+  path: string,
+  body: string,
+  journal: { descriptor: number; line: string } | null = null,
+): Promise<void> {
+  const pieces = [Buffer.from(body.slice(0, 2)), Buffer.from(body.slice(2))];
+  const file = { part: `${path}.part`, path, modifiedAt: null, journal };
+  return new Promise((resolve, reject) =>
+    disk.save(file, pieces, (error) => (error === null ? resolve() : reject(error))),
+  );
+}
+
+describe("the thread of the disk", () => {
+  test("saves what comes in many pieces and batches, into folders that are not there yet", async () => {
+    const [disk, folder] = [openDisk(), await temporaryFolder()];
+    const names = Array.from({ length: 300 }, (_, n) => join(folder, String(n % 7), `${n}`));
+    for (let from = 0; from < 300; from += 100) {
+      await Promise.all(names.slice(from, from + 100).map((name, n) => save(disk, name, `body ${from + n}`)));
+    }
+    for (const [n, name] of names.entries()) expect(await readFile(name, "utf8")).toBe(`body ${n}`);
+  });
+
+  test("tells of each file that could not be saved by itself, and leaves no part of it", async () => {
+    const [disk, folder] = [openDisk(), await temporaryFolder()];
+    await mkdir(join(folder, "taken"));
+    const results = await Promise.allSettled([
+      save(disk, join(folder, "a"), "body a"),
+      save(disk, join(folder, "taken"), "body b"),
+      save(disk, join(folder, "a", "b"), "body c"),
+      save(disk, join(folder, "d"), "body d"),
+    ]);
+    expect(
+      results.map((it) => (it.status === "rejected" ? (it.reason as NodeJS.ErrnoException).code : "saved")),
+    ).toEqual(["saved", "EISDIR", "ENOTDIR", "saved"]);
+    expect((await readdir(folder)).sort()).toEqual(["a", "d", "taken"]);
+  });
+
+  test("writes the line of the journal for each file that is complete", async () => {
+    const [disk, folder] = [openDisk(), await temporaryFolder()];
+    const journal = new AppendFile(join(folder, "journal"));
+    const { descriptor } = journal;
+    await Promise.all(
+      [1, 2, 3].map((n) => save(disk, join(folder, `${n}`), "body", { descriptor, line: `line ${n}\n` })),
+    );
+    journal.close();
+    expect(await readFile(join(folder, "journal"), "utf8")).toBe("line 1\nline 2\nline 3\n");
+  });
+
+  test("is not used for a few files", async () => {
+    const [disk, folder] = [openDisk(), await temporaryFolder()];
+    const tried = Array.from({ length: 100 }, (_, n) => {
+      const path = join(folder, `${n}`);
+      return disk.trySave({ part: `${path}.part`, path, modifiedAt: null, journal: null }, [Buffer.from("x")]);
+    });
+    expect(tried[0]).toBe(true);
+    expect(tried.at(-1)).toBe(false);
+    expect(await readdir(folder)).toHaveLength(tried.filter(Boolean).length);
+  });
+});
