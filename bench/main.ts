@@ -3,7 +3,8 @@
  *
  * How to read the figures, and what they do not say: bench/README.md.
  */
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus, loadavg } from "node:os";
 import { basename, resolve } from "node:path";
@@ -23,6 +24,7 @@ import type { NodeVersion } from "./stage.ts";
 const USAGE = `npm run bench -- [row…] [options]
 
 rows: ${rows.map((row) => row.name).join(", ")}, or all (default: switch)
+suites, each with options of its own (--help): http, server, fetch, executors
 
   --json            print JSON and nothing else
   --quick           one round, shorter samples, sizes of at most 10,000: to see that everything runs
@@ -41,8 +43,18 @@ const MINUTES = 9;
 const QUICK_WINDOW_MS = 60;
 const QUICK_SIZE = 10_000;
 
+/** What is measured between processes, and so has a command line of its own. */
+const SUITES: Readonly<Record<string, () => Promise<(args: readonly string[]) => Promise<void>>>> = {
+  http: async () => (await import("./http/main.ts")).benchHttp,
+  executors: async () => (await import("./executors/main.ts")).benchExecutors,
+  server: async () => (args) => program("server.ts", args),
+  fetch: async () => (args) => program("fetch.ts", args),
+};
+
 try {
-  await main();
+  const [first = "", ...rest] = process.argv.slice(2);
+  const suite = Object.hasOwn(SUITES, first) ? await SUITES[first]!() : undefined;
+  await (suite === undefined ? main() : suite(rest));
 } catch (error) {
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
   process.exitCode = 1;
@@ -120,6 +132,13 @@ async function main(): Promise<void> {
     stage?.[Symbol.dispose]();
     languages[Symbol.dispose]();
   }
+}
+
+/** Runs one of our files as a program of its own; its exit code becomes ours. */
+async function program(file: string, args: readonly string[]): Promise<void> {
+  const child = spawn(process.execPath, [...process.execArgv, `${HERE}${file}`, ...args], { stdio: "inherit" });
+  const [code] = (await once(child, "exit")) as [number | null];
+  if (code !== 0) process.exitCode = code ?? 1;
 }
 
 function choose(names: readonly string[]): Row[] {

@@ -1,0 +1,4 @@
+import workerpool from "workerpool";
+import { add } from "./functions.ts";
+
+workerpool.worker({ add });
