@@ -8,7 +8,7 @@ const lock = new Lock({ name: "stock" });
 function* sell(customer: string): Coroutine<void> {
   yield* lock.use(function* () {
     const left = stock.apples;
-    yield* sleep(50); // nobody else is in here meanwhile
+    yield* sleep(200); // nobody else is in here meanwhile
     stock.apples = left - 1;
     console.log(`${customer} has an apple, ${stock.apples} left`);
   });
@@ -37,7 +37,7 @@ await run(function* main() {
 
 // prints:
 //   main: runs
-//   Ann: sleep 50 ms
+//   Ann: sleep 200 ms
 //   Bob: lock "stock" (held by "Ann")
 //   Cid: lock "stock" (held by "Ann")
 // Ann has an apple, 2 left
