@@ -137,7 +137,7 @@ const contestants: Readonly<Record<string, Program>> = {
       maxThreads: THREADS,
       idleTimeout: 30_000,
     });
-    return { one: (a, b) => pool.run({ a, b }) as Promise<number> };
+    return { one: (a, b) => pool.run({ a, b }, { name: "add" }) as Promise<number> };
   }),
 
   tinypool: promised(async () => {
@@ -148,7 +148,7 @@ const contestants: Readonly<Record<string, Program>> = {
       maxThreads: THREADS,
       idleTimeout: 30_000,
     });
-    return { one: (a, b) => pool.run({ a, b }) as Promise<number> };
+    return { one: (a, b) => pool.run({ a, b }, { name: "add" }) as Promise<number> };
   }),
 
   workerpool: promised(async () => {

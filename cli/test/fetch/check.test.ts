@@ -41,8 +41,8 @@ describe("links of a page", () => {
 
   test("<base> counts, and broken markup does not hurt", () => {
     expect(links(`<base href="/other/"><a href=x>`)).toEqual(["http://h/other/x"]);
-    expect(links(`<a href="x>y</a><a href=z`)).toEqual(["http://h/dir/x%3Ey%3C/a%3E%3Ca%20href=z"]);
-    expect(links("<a href=x/><a\nhref\n=\n'y'")).toEqual(["http://h/dir/x/", "http://h/dir/y"]);
+    expect(links(`<a href="x>y</a><a href=z">`)).toEqual(["http://h/dir/x%3Ey%3C/a%3E%3Ca%20href=z"]);
+    expect(links("<a href=x/><a\nhref\n=\n'y'>")).toEqual(["http://h/dir/x/", "http://h/dir/y"]);
   });
 
   test("a hostile page takes no longer than its length", () => {

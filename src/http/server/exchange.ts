@@ -61,11 +61,6 @@ const EXCHANGE = Symbol("fibril.exchange");
 
 type Keyed = ServerResponse & { [EXCHANGE]?: Exchange };
 
-/** The request that a response belongs to. */
-function exchangeOf(response: ServerResponse): Exchange | undefined {
-  return (response as Keyed)[EXCHANGE];
-}
-
 const SETTLED = 1;
 const CLOSED = 2;
 const GONE = 4; // the client left before the response was complete
