@@ -6,7 +6,15 @@
  * this file starts itself again, on the pinned Node 24 that runs the TypeScript files as they are.
  */
 import { existsSync } from "node:fs";
+import module from "node:module";
+import process from "node:process";
 import { fileURLToPath } from "node:url";
+
+// What the engine makes of our modules is kept for the next start, and for threads: half the time, and less memory. Node 20 has no such cache.
+if (module.enableCompileCache !== undefined && process.env["NODE_DISABLE_COMPILE_CACHE"] === undefined) {
+  const { directory } = module.enableCompileCache();
+  if (directory !== undefined) process.env["NODE_COMPILE_CACHE"] ??= directory;
+}
 
 const source = new URL("../src/main.ts", import.meta.url);
 const args = process.argv.slice(2);
