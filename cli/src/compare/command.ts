@@ -46,7 +46,7 @@ export function compareCommand(): Command {
     .option("--only <list>", "only these, such as a,b,e")
     .option("--html <file>", "write the result as a page as well")
     .option("--json", "print the result as data and nothing else")
-    .addHelpText("after", "\nTo see it in about 15 seconds: fibril compare --delay 1200")
+    .addHelpText("after", "\nTo see it in about 25 seconds: fibril compare --delay 800")
     .action(compareAction);
 }
 
