@@ -10,7 +10,7 @@ import module from "node:module";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 
-// What the engine makes of our modules is kept for the next start, and for threads: half the time, and less memory. Node 20 has no such cache.
+// What the engine makes of our modules is kept for the next start, and for threads. Node 20 has no such cache.
 if (module.enableCompileCache !== undefined && process.env["NODE_DISABLE_COMPILE_CACHE"] === undefined) {
   const { directory } = module.enableCompileCache();
   if (directory !== undefined) process.env["NODE_COMPILE_CACHE"] ??= directory;

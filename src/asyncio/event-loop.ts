@@ -356,8 +356,10 @@ export class EventLoop implements TaskLoop, TimerLoop {
   ): Future<Awaited<T>>;
   runInExecutor(executor: Executor | ThreadPoolExecutor | null, work: unknown, ...args: unknown[]): Future<unknown> {
     this.#checkOpen();
-    const chosen = (executor ?? (this.#defaultExecutor ??= new ThreadPoolExecutor())) as Executor;
-    const promise = chosen.submit(work as never, ...(args as never)) as PromiseLike<unknown> & Cancellable;
+    const chosen = executor ?? (this.#defaultExecutor ??= new ThreadPoolExecutor());
+    if (!(chosen instanceof ThreadPoolExecutor)) checkCallback(work, "runInExecutor");
+    const promise = (chosen as Executor).submit(work as never, ...(args as never)) as PromiseLike<unknown> &
+      Cancellable;
     const future = this.followPromise(promise);
     if (typeof promise.cancel === "function") {
       future.addDoneCallback(() => {

@@ -111,6 +111,8 @@ describe("ThreadPoolExecutor", () => {
     expect(thrownBy(() => executor.submit(double, 1))).toBeInstanceOf(RuntimeError); // shut down with the run
     const loop = newEventLoop();
     expect(thrownBy(() => loop.setDefaultExecutor({} as never))).toMatchObject({ name: "UsageError" });
+    const foreign = { submit: () => Promise.resolve(0 as never) };
+    expect(thrownBy(() => loop.runInExecutor(foreign, "no function" as never))).toMatchObject({ name: "UsageError" });
     loop.close();
   });
 

@@ -381,6 +381,23 @@ describe("the first failure", () => {
     expect(failureOf(() => scope(() => fail(1, undefined)))).toBeUndefined();
   });
 
+  test("of a task that keeps its failure goes to whoever joins it; the scope and its tasks go on", () => {
+    const error = new Error("kept");
+    const seen = simulated(function* () {
+      return yield* scope(function* () {
+        const task = spawn(() => fail(1, error));
+        task.keepFailure();
+        const sibling = spawn(function* () {
+          yield* sleep(5);
+          return "went on";
+        });
+        const value = yield* sibling;
+        return [value, task.outcome?.status, now()];
+      });
+    });
+    expect(seen).toEqual(["went on", "failed", 5]);
+  });
+
   test("a task that was cancelled alone is no failure", () => {
     const value = simulated(function* () {
       return yield* scope(function* (inner) {

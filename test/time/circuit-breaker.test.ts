@@ -42,6 +42,13 @@ describe("CircuitBreaker", () => {
     expect(breaker.state).toBe("closed");
   });
 
+  test("an error without a verdict counts neither as a failure nor as a success", () => {
+    const breaker = new CircuitBreaker({ failures: 2, isFailure: () => undefined });
+    const seen = simulated(() => times(breaker, 5, fail));
+    expect([seen, breaker.state]).toEqual([["failed", "failed", "failed", "failed", "failed"], "closed"]);
+    expect(breaker.statistics()).toMatchObject({ failed: 0, succeeded: 0 });
+  });
+
   test("opens after so many failures, and then calls nothing", () => {
     simulated(function* () {
       const breaker = new CircuitBreaker({ failures: 3, openMs: 100, name: "stock" });

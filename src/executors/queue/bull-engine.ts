@@ -38,8 +38,8 @@ import type {
   Renewal,
   SubmitterListener,
 } from "./engine.ts";
+import { LEASE_MS, MAX_STALLED } from "./engine.ts";
 import { EngineClosedError } from "./errors.ts";
-import { LEASE_MS, MAX_STALLED } from "./memory-engine.ts";
 
 export interface BullEngineOptions {
   /** `redis://user:password@host:port/db`, or `rediss://…` for TLS. Default: `redis://127.0.0.1:6379`. */

@@ -145,3 +145,8 @@ export interface QueueEngine {
   /** `close()`, for `use` and `await using`. */
   [Symbol.asyncDispose](): Promise<void>;
 }
+
+/** How long a claimed job stays with a worker that says nothing, unless an engine is told otherwise, in milliseconds. */
+export const LEASE_MS = 30_000;
+/** How often a job may be taken over from a worker that said nothing, unless an engine is told otherwise. */
+export const MAX_STALLED = 3;

@@ -22,6 +22,7 @@ import type {
   Renewal,
   SubmitterListener,
 } from "./engine.ts";
+import { LEASE_MS, MAX_STALLED } from "./engine.ts";
 import { Dice } from "./faults.ts";
 import type { EngineFaults } from "./faults.ts";
 
@@ -50,9 +51,6 @@ export interface MemoryEngineStatistics {
   readonly recorded: number;
   readonly pushesDropped: number;
 }
-
-export const LEASE_MS = 30_000;
-export const MAX_STALLED = 3;
 
 type EntryState = "ready" | "delayed" | "running" | "settled";
 

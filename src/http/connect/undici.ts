@@ -14,6 +14,7 @@
  */
 import type { Socket } from "node:net";
 import { FibrilError } from "../../core/index.ts";
+import { importOptional } from "../optional-package.ts";
 import type { ProtocolProblem } from "../errors.ts";
 import { ExchangeFailure } from "./exchange.ts";
 import type { ExchangeClient } from "./exchange.ts";
@@ -47,17 +48,9 @@ export class UndiciMissingError extends FibrilError {
 
 /** @param load Where it comes from, so that a test can take it away. */
 export async function importUndici(load: () => Promise<unknown> = () => import("undici")): Promise<UndiciModule> {
-  let module: unknown;
-  try {
-    module = await load();
-  } catch (cause) {
-    const { code } = cause as { readonly code?: unknown };
-    const isMissing = code === "ERR_MODULE_NOT_FOUND" || code === "MODULE_NOT_FOUND";
-    const problem = isMissing
-      ? 'the package "undici" (^7.30 || ^8) is not installed; run "npm install undici"'
-      : 'the package "undici" that is installed does not load on this version of Node; Node 20 needs "npm install undici@7"';
-    throw new UndiciMissingError(problem, { cause });
-  }
+  const missing = (problem: string, options?: ErrorOptions): Error => new UndiciMissingError(problem, options);
+  const hint = ' on this version of Node; Node 20 needs "npm install undici@7"';
+  const module = await importOptional("undici", "^7.30 || ^8", load, missing, hint);
   return checkUndici(module);
 }
 

@@ -3,6 +3,7 @@
  * public suffixes, which is nothing to write again.
  */
 import { FibrilError } from "../../core/index.ts";
+import { importOptional } from "../optional-package.ts";
 
 /** A cookie of the package, as far as it is used. */
 export interface ToughCookie {
@@ -54,17 +55,8 @@ export class CookiePackageMissingError extends FibrilError {
 export async function importToughCookie(
   load: () => Promise<unknown> = () => import("tough-cookie"),
 ): Promise<CookiePackage> {
-  let module: unknown;
-  try {
-    module = await load();
-  } catch (cause) {
-    const { code } = cause as { readonly code?: unknown };
-    const isMissing = code === "ERR_MODULE_NOT_FOUND" || code === "MODULE_NOT_FOUND";
-    const problem = isMissing
-      ? 'the package "tough-cookie" (^6) is not installed; run "npm install tough-cookie"'
-      : 'the package "tough-cookie" that is installed does not load';
-    throw new CookiePackageMissingError(problem, { cause });
-  }
+  const missing = (problem: string, options?: ErrorOptions): Error => new CookiePackageMissingError(problem, options);
+  const module = await importOptional("tough-cookie", "^6", load, missing);
   const { CookieJar, Cookie } = module as Partial<CookiePackage>;
   if (typeof CookieJar === "function" && typeof Cookie === "function") return module as CookiePackage;
   throw new CookiePackageMissingError('what was given as "tough-cookie" has no CookieJar; install tough-cookie 6');

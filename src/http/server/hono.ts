@@ -32,7 +32,7 @@ export type PlainHandler<E extends Env, P extends string, I extends Input> = (
 
 // Types cannot flow from the app through a call into a handler, so what is not said is hono's own default, which is `any`.
 // `coroutines<AppEnv>()` says the variables once for all; `c: Context<AppEnv, "/users/:id">` says everything for one handler.
-// oxlint-disable-next-line typescript/no-explicit-any
+// oxlint-disable-next-line typescript/no-explicit-any -- what hono itself says for it
 type Unsaid = any;
 
 /** The coroutines of one app: their limits, their loop, their end. */

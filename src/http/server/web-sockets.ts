@@ -71,6 +71,7 @@ export class WebSockets {
       noServer: true,
       clientTracking: false,
       perMessageDeflate: false,
+      autoPong: false, // the ends answer, one ping at a time: see pongs.ts
       maxPayload: maxMessageBytes === Infinity ? 0 : maxMessageBytes, // 0 is how `ws` writes "no limit"
       closeTimeout: Math.min(closeMs, LONGEST_HOST_TIMER_MS), // a second timer, which `ws` sets by itself
       handleProtocols: (offered: ReadonlySet<string>) => options.protocols?.find((it) => offered.has(it)) ?? false,
@@ -149,7 +150,7 @@ class SocketExchange extends Exchange {
     const { open, options } = this.#sockets;
     const url = `ws://${request.headers.host ?? "localhost"}${request.url ?? "/"}`;
     const transport = request.socket;
-    const channel = socketEnds(raw, EventLoop.current(), { ...options, url, transport });
+    const channel = socketEnds(raw, EventLoop.current(), { ...options, url, transport, answersPings: true });
     this.#channel = channel;
     open.add(channel);
     (raw as RawWebSocket).on("close", (code: number) => this.#socketClosed(channel, code));

@@ -1,6 +1,7 @@
 /**
  * The only file that loads the package `ws`, an optional peer, `^8`. It is loaded when the first WebSocket is opened.
  */
+import { importOptional } from "../optional-package.ts";
 import { WebSocketPackageMissingError } from "./errors.ts";
 import type { RawWebSocket } from "./raw.ts";
 
@@ -12,17 +13,9 @@ export interface WebSocketPackage {
 
 /** @param load Where it comes from, so that a test can take it away. */
 export async function importWs(load: () => Promise<unknown> = () => import("ws")): Promise<WebSocketPackage> {
-  let module: unknown;
-  try {
-    module = await load();
-  } catch (cause) {
-    const { code } = cause as { readonly code?: unknown };
-    const isMissing = code === "ERR_MODULE_NOT_FOUND" || code === "MODULE_NOT_FOUND";
-    const problem = isMissing
-      ? 'the package "ws" (^8) is not installed; run "npm install ws"'
-      : 'the package "ws" that is installed does not load';
-    throw new WebSocketPackageMissingError(problem, { cause });
-  }
+  const missing = (problem: string, options?: ErrorOptions): Error =>
+    new WebSocketPackageMissingError(problem, options);
+  const module = await importOptional("ws", "^8", load, missing);
   return checkWs(module);
 }
 

@@ -43,6 +43,19 @@ const echo: WebSocketHandler = function* (socket) {
   }
 };
 
+test("a ping is answered; of many at once the last one certainly, and not more than came", async () => {
+  await withSockets(echo, {}, function* ({ port }) {
+    const { ws, closed } = yield* opened(port);
+    const pongs: string[] = [];
+    ws.on("pong", (data: Buffer) => void pongs.push(data.toString()));
+    for (let i = 1; i <= 50; i++) ws.ping(String(i));
+    yield* eventually(() => pongs.at(-1) === "50");
+    expect(new Set(pongs).size).toBe(pongs.length);
+    ws.close();
+    yield* closed;
+  });
+});
+
 test("a handler talks with one client until that closes", async () => {
   await withSockets(echo, {}, function* ({ port, server, ends }) {
     const { ws, got, closed } = yield* opened(port, "/chat?room=1");
