@@ -1,23 +1,21 @@
 /**
  * Every example runs, and prints what the comment at its end says.
  */
-import { execFile } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { printedBy, root } from "./documents.ts";
+import { runPrograms } from "./run-programs.ts";
 
 const examples = readdirSync(join(root, "examples")).filter((file) => file.endsWith(".ts"));
 
-test.each(examples.filter((file) => file !== "first.ts"))("examples/%s prints what it says", async (file) => {
-  const { stdout, stderr } = await promisify(execFile)(
-    process.execPath,
-    ["--conditions=fibril-source", "--disable-warning=ExperimentalWarning", `examples/${file}`],
-    { cwd: root, timeout: 20_000 },
-  );
-  expect(stderr).toBe("");
-  expect(stdout.trimEnd().split("\n")).toEqual(printedBy(readFileSync(join(root, "examples", file), "utf8")));
+const printing = examples.filter((file) => file !== "first.ts");
+const written = runPrograms(printing.map((file) => join(root, "examples", file)));
+
+test.each(printing)("examples/%s prints what it says", async (file) => {
+  const program = join(root, "examples", file);
+  const expected = `${printedBy(readFileSync(program, "utf8"))!.join("\n")}\n`;
+  expect(await written(program, expected)).toEqual({ stdout: expected, stderr: "" });
 });
 
 test("the README names every example but those that the first day names", () => {

@@ -1,13 +1,13 @@
 /**
  * The programs in the README and in the guides: each compiles, is clean under our own lint rules, and prints what it says.
  */
-import { execFile, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import { afterAll, expect, test } from "vitest";
 import { oxlint } from "../lint/oxlint.ts";
 import { blocksOf, documents, root } from "./documents.ts";
+import { runPrograms } from "./run-programs.ts";
 
 const blocks = documents.flatMap(blocksOf);
 // Inside the repository, so that `fibril` is found from there. A folder with a dot is no part of the project.
@@ -38,14 +38,12 @@ test("every block is clean under fibril/lint", () => {
   expect(oxlint(folder, ["."]).map((it) => `${named(it.file)}: line ${it.line}, ${it.rule}`)).toEqual([]);
 });
 
-test.each(blocks.filter((it) => it.prints !== undefined))("$place prints what it says", async ({ file, prints }) => {
-  const { stdout, stderr } = await promisify(execFile)(
-    process.execPath,
-    ["--conditions=fibril-source", "--disable-warning=ExperimentalWarning", join(folder, file)],
-    { cwd: root, timeout: 20_000 },
-  );
-  expect(stderr).toBe("");
-  expect(stdout.trimEnd().split("\n")).toEqual(prints);
+const printing = blocks.filter((it) => it.prints !== undefined);
+const written = runPrograms(printing.map((it) => join(folder, it.file)));
+
+test.each(printing)("$place prints what it says", async ({ file, prints }) => {
+  const expected = `${prints!.join("\n")}\n`;
+  expect(await written(join(folder, file), expected)).toEqual({ stdout: expected, stderr: "" });
 });
 
 /** With the places in the documents instead of our file names. */
