@@ -18,6 +18,8 @@ const config: ViteUserConfig = defineConfig({
     // Processes, not threads: tests send signals, start servers and measure memory.
     pool: "forks",
     maxWorkers: 2,
+    // One process for many files: starting one for each took as long as the tests. So a test leaves the process as it was.
+    isolate: false,
     execArgv: [`--conditions=${condition}`, "--disable-warning=ExperimentalWarning"],
     testTimeout: 20_000,
   },

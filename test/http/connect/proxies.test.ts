@@ -258,7 +258,7 @@ describe("the environment", () => {
     const [, undici] = undiciVersions[0]!;
     await using proxy = await startHttpProxy();
     await using server = await startHttpServer();
-    const before = { ...process.env };
+    const { http_proxy: proxyBefore, no_proxy: exceptBefore } = process.env;
     process.env["http_proxy"] = `127.0.0.1:${proxy.port}`; // without a scheme, as many write it
     process.env["no_proxy"] = "nothing.test";
     try {
@@ -271,7 +271,10 @@ describe("the environment", () => {
       });
       expect(proxy.log).toHaveLength(1);
     } finally {
-      process.env = before;
+      delete process.env["http_proxy"];
+      delete process.env["no_proxy"];
+      if (proxyBefore !== undefined) process.env["http_proxy"] = proxyBefore;
+      if (exceptBefore !== undefined) process.env["no_proxy"] = exceptBefore;
     }
   });
 });
