@@ -24,7 +24,7 @@ import type { NodeVersion } from "./stage.ts";
 const USAGE = `npm run bench -- [row…] [options]
 
 rows: ${rows.map((row) => row.name).join(", ")}, or all (default: switch)
-suites, each with options of its own (--help): http, server, fetch, executors
+suites, each with options of its own (--help): http, server, fetch, executors, queue
 
   --json            print JSON and nothing else
   --quick           one round, shorter samples, sizes of at most 10,000: to see that everything runs
@@ -49,6 +49,7 @@ const SUITES: Readonly<Record<string, () => Promise<(args: readonly string[]) =>
   executors: async () => (await import("./executors/main.ts")).benchExecutors,
   server: async () => (args) => program("server.ts", args),
   fetch: async () => (args) => program("fetch.ts", args),
+  queue: async () => (args) => program("queue.ts", args),
 };
 
 try {

@@ -1,6 +1,6 @@
 /** Fibril's jobs of the benchmark; the same functions as in `functions.ts`. */
-import { job } from "fibril/executors";
-import type { Job } from "fibril/executors";
+import { job } from "fibril/executors/worker";
+import type { Job } from "fibril/executors/worker";
 import * as functions from "./functions.ts";
 
 interface Pair {

@@ -4,7 +4,7 @@
  * Each contestant runs in a fresh process with two threads; rounds are interleaved, every figure is the median over the rounds, ratios are
  * taken inside a round. The job adds two numbers, so what is measured is the pool.
  *
- *   sequential  one job after the other: microseconds from call to result
+ *   sequential  one job after the other: microseconds from call to result; all pools in one process, see `round-trips.ts`
  *   in-flight   64 jobs at any time: jobs a second
  *   map         100 numbers a message (Fibril only; the others have no `map` and are asked 64 at a time): items a second
  *   lag         how late a timer of 1 ms is (p99) while CPU work of the row runs: on the pool, and on the loop by `Promise.all`
@@ -13,6 +13,8 @@ import { spawn as spawnProcess } from "node:child_process";
 import { availableParallelism, loadavg } from "node:os";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { roundTrips } from "./round-trips.ts";
+import type { One, RoundTrips } from "./round-trips.ts";
 
 const USAGE = `npm run bench -- executors [options]
 
@@ -28,21 +30,22 @@ const CHUNK = 100;
 const HERE = new URL("./", import.meta.url);
 
 interface Load {
-  readonly sequential: number;
+  readonly warmUp: number;
+  /** Rounds of slices in which the pools take turns, and round trips of each. */
+  readonly sequential: { readonly rounds: number; readonly slice: number };
   readonly inFlight: number;
   readonly mapped: number;
 }
 
-const FULL: Load = { sequential: 6_000, inFlight: 40_000, mapped: 400_000 };
-const QUICK: Load = { sequential: 500, inFlight: 3_000, mapped: 20_000 };
+const FULL: Load = { warmUp: 3_000, sequential: { rounds: 25, slice: 200 }, inFlight: 40_000, mapped: 400_000 };
+const QUICK: Load = { warmUp: 250, sequential: { rounds: 3, slice: 50 }, inFlight: 3_000, mapped: 20_000 };
 
 interface Opened {
-  /** One job, to its result. */
-  readonly one: (a: number, b: number) => PromiseLike<number>;
+  readonly one: One;
 }
 
 interface Sample {
-  readonly sequentialUs?: number;
+  readonly roundTrips?: RoundTrips;
   readonly inFlightRate?: number;
   readonly mapRate?: number;
   readonly lags?: Readonly<Record<string, number>>;
@@ -54,25 +57,14 @@ type Program = (load: Load) => Promise<Sample>;
 function promised(open: () => Promise<Opened>): Program {
   return async (load) => {
     const { one } = await open();
-    await lanes(Math.ceil(load.sequential / 2), 16, one);
-    const sequentialUs = await sequentially(load.sequential, one);
+    await lanes(load.warmUp, 16, one);
     await lanes(Math.ceil(load.inFlight / 4), IN_FLIGHT, one);
     const inFlightRate = await lanes(load.inFlight, IN_FLIGHT, one);
-    return { sequentialUs, inFlightRate };
+    return { inFlightRate };
   };
 }
 
-async function sequentially(count: number, one: Opened["one"]): Promise<number> {
-  const times: number[] = [];
-  for (let i = 0; i < count; i++) {
-    const startedAt = performance.now();
-    check(await one(i, 1), i + 1);
-    times.push(performance.now() - startedAt);
-  }
-  return median(times) * 1e3;
-}
-
-async function lanes(count: number, width: number, one: Opened["one"]): Promise<number> {
+async function lanes(count: number, width: number, one: One): Promise<number> {
   let next = 0;
   const lane = async (): Promise<void> => {
     while (next < count) {
@@ -84,6 +76,51 @@ async function lanes(count: number, width: number, one: Opened["one"]): Promise<
   await Promise.all(Array.from({ length: width }, lane));
   return count / ((performance.now() - startedAt) / 1e3);
 }
+
+const peers = {
+  piscina: async () => {
+    const { Piscina } = await import("piscina");
+    const pool = new Piscina({
+      filename: new URL("functions.ts", HERE).href,
+      minThreads: THREADS,
+      maxThreads: THREADS,
+      idleTimeout: 30_000,
+    });
+    return { one: (a, b) => pool.run({ a, b }, { name: "add" }) as Promise<number> };
+  },
+
+  tinypool: async () => {
+    const { Tinypool } = await import("tinypool");
+    const pool = new Tinypool({
+      filename: new URL("functions.ts", HERE).href,
+      minThreads: THREADS,
+      maxThreads: THREADS,
+      idleTimeout: 30_000,
+    });
+    return { one: (a, b) => pool.run({ a, b }, { name: "add" }) as Promise<number> };
+  },
+
+  workerpool: async () => {
+    const { default: workerpool } = await import("workerpool");
+    const pool = workerpool.pool(fileURLToPath(new URL("workerpool-worker.mjs", HERE)), {
+      workerType: "thread",
+      minWorkers: THREADS,
+      maxWorkers: THREADS,
+    });
+    return {
+      one: (a, b) => pool.exec("add", [{ a, b }]) as unknown as PromiseLike<number>,
+    };
+  },
+
+  poolifier: async () => {
+    const { FixedThreadPool } = await import("poolifier");
+    const pool = new FixedThreadPool<{ a: number; b: number }, number>(
+      THREADS,
+      fileURLToPath(new URL("poolifier-worker.mjs", HERE)),
+    );
+    return { one: (a, b) => pool.execute({ a, b }) };
+  },
+} satisfies Record<string, () => Promise<Opened>>;
 
 const contestants: Readonly<Record<string, Program>> = {
   async fibril(load) {
@@ -104,13 +141,7 @@ const contestants: Readonly<Record<string, Program>> = {
         yield* all(Array.from({ length: width }, () => lane));
         return count / ((performance.now() - startedAt) / 1e3);
       }
-      yield* lanesOf(Math.ceil(load.sequential / 2), 16);
-      const times: number[] = [];
-      for (let i = 0; i < load.sequential; i++) {
-        const startedAt = performance.now();
-        check(yield* yield* pool.submit(add, { a: i, b: 1 }), i + 1);
-        times.push(performance.now() - startedAt);
-      }
+      yield* lanesOf(load.warmUp, 16);
       yield* lanesOf(Math.ceil(load.inFlight / 4), IN_FLIGHT);
       const inFlightRate = yield* lanesOf(load.inFlight, IN_FLIGHT);
       const items = Array.from({ length: load.mapped }, (_, i) => ({ a: i, b: 1 }));
@@ -125,52 +156,20 @@ const contestants: Readonly<Record<string, Program>> = {
         mapRate = part.length / ((performance.now() - startedAt) / 1e3);
       }
       check(sum, (load.mapped * (load.mapped + 1)) / 2);
-      return { sequentialUs: median(times) * 1e3, inFlightRate, mapRate };
+      return { inFlightRate, mapRate };
     });
   },
 
-  piscina: promised(async () => {
-    const { Piscina } = await import("piscina");
-    const pool = new Piscina({
-      filename: new URL("functions.ts", HERE).href,
-      minThreads: THREADS,
-      maxThreads: THREADS,
-      idleTimeout: 30_000,
-    });
-    return { one: (a, b) => pool.run({ a, b }, { name: "add" }) as Promise<number> };
-  }),
+  piscina: promised(peers.piscina),
+  tinypool: promised(peers.tinypool),
+  workerpool: promised(peers.workerpool),
+  poolifier: promised(peers.poolifier),
 
-  tinypool: promised(async () => {
-    const { Tinypool } = await import("tinypool");
-    const pool = new Tinypool({
-      filename: new URL("functions.ts", HERE).href,
-      minThreads: THREADS,
-      maxThreads: THREADS,
-      idleTimeout: 30_000,
-    });
-    return { one: (a, b) => pool.run({ a, b }, { name: "add" }) as Promise<number> };
-  }),
-
-  workerpool: promised(async () => {
-    const { default: workerpool } = await import("workerpool");
-    const pool = workerpool.pool(fileURLToPath(new URL("workerpool-worker.mjs", HERE)), {
-      workerType: "thread",
-      minWorkers: THREADS,
-      maxWorkers: THREADS,
-    });
-    return {
-      one: (a, b) => pool.exec("add", [{ a, b }]) as unknown as PromiseLike<number>,
-    };
-  }),
-
-  poolifier: promised(async () => {
-    const { FixedThreadPool } = await import("poolifier");
-    const pool = new FixedThreadPool<{ a: number; b: number }, number>(
-      THREADS,
-      fileURLToPath(new URL("poolifier-worker.mjs", HERE)),
-    );
-    return { one: (a, b) => pool.execute({ a, b }) };
-  }),
+  async sequential({ sequential: { rounds, slice } }) {
+    const opened: Record<string, One> = {};
+    for (const [name, open] of Object.entries(peers)) opened[name] = (await open()).one;
+    return { roundTrips: await roundTrips(opened, THREADS, rounds, slice) };
+  },
 
   "lag-pool": async (load) => {
     const { all, forEach, run, use } = await import("fibril");
@@ -305,18 +304,26 @@ async function compare({ rounds, names, json, quick }: Options): Promise<void> {
 type Summary = ReturnType<typeof summary>;
 
 function summary(samples: readonly Sample[]): Sample {
-  const of = (key: "sequentialUs" | "inFlightRate" | "mapRate"): number | undefined => {
+  const of = (key: "inFlightRate" | "mapRate"): number | undefined => {
     const figures = samples.flatMap((each) => each[key] ?? []);
     return figures.length === 0 ? undefined : median(figures);
   };
   const lagNames = Object.keys(samples[0]?.lags ?? {});
-  const figures = { sequentialUs: of("sequentialUs"), inFlightRate: of("inFlightRate"), mapRate: of("mapRate") };
+  const figures = { inFlightRate: of("inFlightRate"), mapRate: of("mapRate") };
   const known = Object.fromEntries(Object.entries(figures).filter(([, value]) => value !== undefined));
+  const trips = samples.flatMap((it) => it.roundTrips ?? []);
+  if (trips.length > 0) return { roundTrips: middleOf(trips) };
   if (lagNames.length === 0) return known;
   return {
     ...known,
     lags: Object.fromEntries(lagNames.map((name) => [name, median(samples.map((it) => it.lags![name]!))])),
   };
+}
+
+function middleOf(trips: readonly RoundTrips[]): RoundTrips {
+  const each = (key: "us" | "ratios") =>
+    Object.fromEntries(Object.keys(trips[0]![key]).map((name) => [name, median(trips.map((it) => it[key][name]!))]));
+  return { us: each("us"), ratios: each("ratios"), toBest: median(trips.map(({ toBest }) => toBest)) };
 }
 
 interface Verdict {
@@ -327,19 +334,20 @@ interface Verdict {
 
 function targetsOf(samples: ReadonlyMap<string, readonly Sample[]>): Verdict[] {
   const verdicts: Verdict[] = [];
+  const trips = summary(samples.get("sequential") ?? []).roundTrips;
+  if (trips !== undefined) {
+    const value = trips.toBest;
+    verdicts.push({ target: "round trip ≤ 1.0 × the best peer", value, met: value <= 1 });
+  }
   const ours = samples.get("fibril") ?? [];
-  const peers = ["piscina", "tinypool", "workerpool", "poolifier"].map((name) => samples.get(name) ?? []);
-  const [piscina] = peers;
-  const ran = peers.filter((each) => each.length === ours.length); // one that failed in a round has no partner there
-  const rounds = piscina!.length === ours.length ? ours.length : 0;
+  const piscina = samples.get("piscina") ?? [];
+  const rounds = piscina.length === ours.length ? ours.length : 0; // one that failed in a round has no partner there
   if (rounds > 0) {
     const perRound = (ratio: (round: number) => number): number =>
       median(Array.from({ length: rounds }, (_, i) => ratio(i)));
-    const toBest = perRound((i) => ours[i]!.sequentialUs! / Math.min(...ran.map((each) => each[i]!.sequentialUs!)));
-    const toPiscina = perRound((i) => ours[i]!.inFlightRate! / piscina![i]!.inFlightRate!);
-    const map = perRound((i) => ours[i]!.mapRate! / piscina![i]!.inFlightRate!);
+    const toPiscina = perRound((i) => ours[i]!.inFlightRate! / piscina[i]!.inFlightRate!);
+    const map = perRound((i) => ours[i]!.mapRate! / piscina[i]!.inFlightRate!);
     verdicts.push(
-      { target: "round trip ≤ 1.0 × the best peer", value: toBest, met: toBest <= 1 },
       { target: "64 in flight ≥ 2.5 × piscina", value: toPiscina, met: toPiscina >= 2.5 },
       { target: "map in chunks ≥ 20 × piscina per item", value: map, met: map >= 20 },
     );
@@ -353,7 +361,9 @@ function targetsOf(samples: ReadonlyMap<string, readonly Sample[]>): Verdict[] {
 function asText(result: { contestants: Record<string, Summary>; targets: readonly Verdict[] }): string {
   const lines = Object.entries(result.contestants).map(([name, each]) => {
     const parts = [
-      each.sequentialUs === undefined ? "" : `${each.sequentialUs.toFixed(1)} µs`.padStart(12),
+      Object.entries(each.roundTrips?.us ?? {})
+        .map(([pool, us]) => `  ${pool} ${us.toFixed(1)} µs`)
+        .join(""),
       each.inFlightRate === undefined ? "" : `${Math.round(each.inFlightRate).toLocaleString("en")}/s`.padStart(14),
       each.mapRate === undefined ? "" : `${Math.round(each.mapRate).toLocaleString("en")} items/s`.padStart(20),
       ...Object.entries(each.lags ?? {}).map(([row, ms]) => `${row} ${ms.toFixed(1)} ms`.padStart(24)),
@@ -361,7 +371,7 @@ function asText(result: { contestants: Record<string, Summary>; targets: readonl
     return `${name.padEnd(12)}${parts.join("")}`;
   });
   const verdicts = result.targets.map((it) => `${it.met ? "met   " : "MISSED"}  ${it.target}: ${it.value.toFixed(2)}`);
-  return `${"".padEnd(12)}${"sequential".padStart(12)}${"in flight".padStart(14)}${"map".padStart(20)}\n${[...lines, "", ...verdicts].join("\n")}\n`;
+  return `${"".padEnd(12)}${"in flight".padStart(14)}${"map".padStart(20)}\n${[...lines, "", ...verdicts].join("\n")}\n`;
 }
 
 function runChild(name: string, quick: boolean): Promise<Sample | null> {

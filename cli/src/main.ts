@@ -7,9 +7,6 @@
 import { createRequire } from "node:module";
 import { Command, CommanderError } from "commander";
 import { CommandLineError } from "./command-line-error.ts";
-import { compareCommand } from "./compare/command.ts";
-import { fetchCommand } from "./fetch/command.ts";
-import { workerCommand } from "./worker/command.ts";
 
 const { version } = createRequire(import.meta.url)("../package.json") as { version: string };
 
@@ -18,9 +15,12 @@ const program = new Command("fibril")
   .version(version)
   .exitOverride();
 
-for (const subcommand of [compareCommand(), fetchCommand(), workerCommand()]) {
-  program.addCommand(subcommand.copyInheritedSettings(program));
-}
+/** Each with all that it needs to run, which is most of what a start costs: only the one that is asked for is loaded, all for a help. */
+const SUBCOMMANDS: ReadonlyMap<string, () => Promise<Command>> = new Map([
+  ["compare", async () => (await import("./compare/command.ts")).compareCommand()],
+  ["fetch", async () => (await import("./fetch/command.ts")).fetchCommand()],
+  ["worker", async () => (await import("./worker/command.ts")).workerCommand()],
+]);
 
 // Whoever reads the output may have seen enough (`fibril … | head`).
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
@@ -30,6 +30,10 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 
 /** Carries out a command line (without the names of node and script) and sets the exit code. */
 export async function main(args: readonly string[]): Promise<void> {
+  const wanted = SUBCOMMANDS.get(args[0] ?? "");
+  for (const load of wanted === undefined ? SUBCOMMANDS.values() : [wanted]) {
+    program.addCommand((await load()).copyInheritedSettings(program));
+  }
   try {
     await program.parseAsync(args, { from: "user" });
   } catch (error) {

@@ -64,7 +64,7 @@ export class Context {
 
 let currentContext = new Context();
 
-/** Makes it the current one; returns what `leaveContext` takes. @internal */
+/** Makes it the current one; returns what `leaveContext` takes. @package */
 export function enterContext(context: Context): Context {
   if (context.entered) throw new RuntimeError("cannot enter the context: it is entered already; run in a copy() of it");
   const outer = currentContext;
@@ -73,7 +73,7 @@ export function enterContext(context: Context): Context {
   return outer;
 }
 
-/** @internal */
+/** @package */
 export function leaveContext(outer: Context): void {
   currentContext.entered = false;
   currentContext = outer;

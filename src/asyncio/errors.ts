@@ -45,7 +45,7 @@ export class SystemExit extends BaseException {
   }
 }
 
-/** Whether it is one of the two that no task keeps to itself. @internal */
+/** Whether it is one of the two that no task keeps to itself. @package */
 export function endsProgram(error: unknown): error is BaseException {
   return error instanceof KeyboardInterrupt || error instanceof SystemExit;
 }

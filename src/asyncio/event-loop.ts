@@ -26,7 +26,6 @@ import { endsProgram, RuntimeError, ValueError } from "./errors.ts";
 import { current, Future } from "./future.ts";
 import type { Awaitable, Coroutine, ExceptionContext, ReadyEntry, UnseenFailure } from "./future.ts";
 import { Handle, TimerHandle } from "./handle.ts";
-import type { TimerLoop } from "./handle.ts";
 import { ensureFuture, isCoroutine, Task } from "./task.ts";
 import type { TaskLoop, TaskOptions } from "./task.ts";
 import { ThreadPoolExecutor } from "./thread-pool-executor.ts";
@@ -63,7 +62,7 @@ const CLOCK_RESOLUTION = 1e-9;
 /** What a day-long sleep costs is one wake-up a day; longer ones the host could not take. CPython has the same limit. */
 const LONGEST_SLEEP = 24 * 3600;
 
-export class EventLoop implements TaskLoop, TimerLoop {
+export class EventLoop implements TaskLoop {
   /** Of a callback or step, in seconds: a longer one is reported in debug mode. Default: 0.1. */
   slowCallbackDuration = 0.1;
   /** @internal */

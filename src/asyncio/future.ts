@@ -37,18 +37,18 @@ export interface Awaitable<T> {
  */
 export type Coroutine<T> = Generator<Suspension, T, unknown>;
 
-/** The token inside `AWAITING`; an engine that rebuilds result objects still carries it. @internal */
+/** The token inside `AWAITING`; an engine that rebuilds result objects still carries it. @package */
 export const AWAIT_TOKEN: Suspension = Object.freeze({}) as Suspension;
 
 const AWAITING: IteratorYieldResult<Suspension> = Object.freeze({ done: false, value: AWAIT_TOKEN });
 
-/** The future that the running coroutine has just begun to await; its task takes it. @internal */
+/** The future that the running coroutine has just begun to await; its task takes it. @package */
 export const awaited: { future: Future<unknown> | null } = { future: null };
 
-/** The loop whose iteration runs now. @internal */
+/** The loop whose iteration runs now. @package */
 export const current: { loop: FutureLoop | null } = { loop: null };
 
-/** What stands in the ready queue: a handle, or a task whose next step is due. @internal */
+/** What stands in the ready queue: a handle, or a task whose next step is due. @package */
 export interface ReadyEntry {
   readonly isSkipped: boolean;
   /** Throws only what ends the program. */
@@ -88,12 +88,12 @@ export interface FutureLoop {
   noteUnseen(future: Future<unknown>, exception: unknown): UnseenFailure;
 }
 
-/** A failure until somebody looks at it. @internal */
+/** A failure until somebody looks at it. @package */
 export interface UnseenFailure {
   seen(): void;
 }
 
-/** Who is told that a future is done: a waiting task, or a callback. @internal */
+/** Who is told that a future is done: a waiting task, or a callback. @package */
 export interface DoneListener {
   futureDone(future: Future<unknown>): void;
 }
@@ -130,7 +130,7 @@ export interface FutureOptions {
  * getRunningLoop().callLater(1, () => future.setResult(42)); // in a second
  * const answer = yield* future;
  */
-export class Future<T> implements Awaitable<T>, Iterator<Suspension, T, unknown> {
+export class Future<T> implements Awaitable<T> {
   /** @internal */
   readonly loop: FutureLoop;
   private state: typeof PENDING | typeof CANCELLED | typeof FINISHED | typeof FAILED = PENDING;
@@ -253,7 +253,7 @@ export class Future<T> implements Awaitable<T>, Iterator<Suspension, T, unknown>
   }
 
   /** Awaits it: `yield* future`. One that is done gives its result at once. Cancelling the task that awaits it cancels it. */
-  [Symbol.iterator](): this {
+  [Symbol.iterator](): Iterator<Suspension, T, unknown> {
     return this;
   }
 

@@ -7,14 +7,14 @@
 import { copyContext, enterContext, leaveContext } from "./context.ts";
 import type { Context } from "./context.ts";
 import { endsProgram } from "./errors.ts";
-import type { FutureLoop, ReadyEntry } from "./future.ts";
+import type { FutureLoop } from "./future.ts";
 
 type Callback = (...args: readonly unknown[]) => void;
 
 const NO_ARGUMENTS: readonly unknown[] = [];
 
 /** Returned by `callSoon`. */
-export class Handle implements ReadyEntry {
+export class Handle {
   /** @internal */
   readonly loop: FutureLoop;
   private readonly context: Context;
@@ -84,7 +84,7 @@ export class Handle implements ReadyEntry {
   }
 }
 
-/** A loop that can take its timers back. @internal */
+/** A loop that can take its timers back. @package */
 export interface TimerLoop extends FutureLoop {
   removeTimer(timer: TimerHandle): void;
 }

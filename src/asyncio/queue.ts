@@ -13,7 +13,7 @@ import { LoopBound } from "./loop-bound.ts";
 
 type Waiters = Set<Future<void>>;
 
-/** Where the items are; what makes one kind of queue differ from another. @internal */
+/** Where the items are; what makes one kind of queue differ from another. @package */
 export interface ItemStore<T> {
   readonly size: number;
   push(item: T): void;

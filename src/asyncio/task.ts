@@ -18,7 +18,7 @@ import { copyContext, enterContext, leaveContext } from "./context.ts";
 import type { Context } from "./context.ts";
 import { CancelledError, endsProgram, InvalidStateError, RuntimeError, ValueError } from "./errors.ts";
 import { AWAIT_TOKEN, awaited, current, Future } from "./future.ts";
-import type { Awaitable, Coroutine, DoneListener, FutureLoop, ReadyEntry, Suspension } from "./future.ts";
+import type { Awaitable, Coroutine, FutureLoop, Suspension } from "./future.ts";
 
 /** The loop as tasks see it. */
 export interface TaskLoop extends FutureLoop {
@@ -55,7 +55,7 @@ const raise = generatorPrototype.throw as (
 let tasksNamed = 0;
 
 /** Made by `createTask`, `TaskGroup#createTask`, `ensureFuture`, `gather`. */
-export class Task<T> extends Future<T> implements ReadyEntry, DoneListener {
+export class Task<T> extends Future<T> {
   /** @internal */
   declare readonly loop: TaskLoop;
   private readonly coroutine: Coroutine<T>;
@@ -365,7 +365,7 @@ export function ensureFuture<T>(
   return (options.loop ?? runningLoop()).createTask(coroutineOf(awaitable));
 }
 
-/** A coroutine for anything that can be awaited. @internal */
+/** A coroutine for anything that can be awaited. @package */
 export function coroutineOf<T>(awaitable: Awaitable<T>): Coroutine<T> {
   if (isCoroutine(awaitable)) return awaitable as Coroutine<T>;
   if (

@@ -34,7 +34,7 @@ class Unseen implements UnseenFailure {
   }
 }
 
-/** @internal */
+/** @package */
 export class UnseenFailures {
   readonly #reporter: Reporter;
   readonly #kept = new Set<Unseen>();

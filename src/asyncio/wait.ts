@@ -88,7 +88,7 @@ function releaseWaiter(waiter: Future<void>): void {
   if (!waiter.done()) waiter.setResult(undefined);
 }
 
-/** Cancels the future and waits until it is done. Cancelling this leaves the future to itself. @internal */
+/** Cancels the future and waits until it is done. Cancelling this leaves the future to itself. @package */
 export function* cancelAndWait(future: Future<unknown>): Coroutine<void> {
   const waiter = getRunningLoop().createFuture<void>();
   const release = (): void => releaseWaiter(waiter);

@@ -16,9 +16,7 @@ import type { FeedOptions } from "./capacity.ts";
 import { firstOfOthers } from "./counterpart.ts";
 import { ChannelClosedError } from "./errors.ts";
 import { Put, refuseAll } from "./put.ts";
-import type { Sink } from "./put.ts";
 import { Subscription } from "./subscription.ts";
-import type { Feed } from "./subscription.ts";
 import { finishAll } from "./take.ts";
 
 /**
@@ -57,7 +55,7 @@ export interface BroadcastStatistics {
  * yield* prices.publish(7);
  * console.log(yield* mine.receive());   // 7
  */
-export class Broadcast<T> implements Sink<T>, Feed<T> {
+export class Broadcast<T> {
   readonly name: string;
   /** @internal */
   readonly external: boolean;

@@ -5,7 +5,7 @@ import type { Operation, Sequence, Waiter, WaitQueue } from "../core/index.ts";
 import type { ChannelState, ChannelStatistics } from "./channel-state.ts";
 import { ChannelClosedError } from "./errors.ts";
 import { NOTHING, Take, takeNow, TakeNext } from "./take.ts";
-import type { Source, Taken, Taker } from "./take.ts";
+import type { Taken, Taker } from "./take.ts";
 
 /**
  * Many may receive from the same end; each value goes to one of them, the one that has waited longest. A clone is an end
@@ -18,7 +18,7 @@ import type { Source, Taken, Taker } from "./take.ts";
  *   yield* work(value);
  * }
  */
-export class Receiver<T> implements Source<T>, Sequence<T> {
+export class Receiver<T> implements Sequence<T> {
   private readonly state: ChannelState<T>;
   private closed = false;
   /** @internal */

@@ -5,7 +5,6 @@ import type { Operation, Waiter, WaitQueue } from "../core/index.ts";
 import type { ChannelState, ChannelStatistics } from "./channel-state.ts";
 import { ChannelClosedError } from "./errors.ts";
 import { Put } from "./put.ts";
-import type { Sink } from "./put.ts";
 
 /**
  * Many may send by the same end. A clone is an end of its own: the channel ends for its receivers when the last one is closed.
@@ -14,7 +13,7 @@ import type { Sink } from "./put.ts";
  * const { sender, receiver } = new Channel<string>(10);
  * spawn(function* () { using mine = sender; yield* mine.send("a") });
  */
-export class Sender<T> implements Sink<T> {
+export class Sender<T> {
   private readonly state: ChannelState<T>;
   private closed = false;
   /** @internal */

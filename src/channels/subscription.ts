@@ -8,7 +8,7 @@ import type { Operation, Sequence, Waiter } from "../core/index.ts";
 import type { BroadcastRing } from "./broadcast-ring.ts";
 import { ChannelClosedError, LaggedError } from "./errors.ts";
 import { finishAll, NOTHING, Take, takeNow, TakeNext } from "./take.ts";
-import type { Source, Taken, Taker } from "./take.ts";
+import type { Taken, Taker } from "./take.ts";
 
 /** The broadcast, as its subscriptions need it. */
 export interface Feed<T> {
@@ -41,7 +41,7 @@ export interface SubscriptionStatistics {
  * using prices = broadcast.subscribe();
  * for (;;) show(yield* prices.receive());
  */
-export class Subscription<T> implements Source<T>, Sequence<T> {
+export class Subscription<T> implements Sequence<T> {
   /** @internal */
   readonly takers: WaitQueue<unknown, Taker<T>> = new WaitQueue();
   /** The value that it receives next. @internal */

@@ -13,7 +13,7 @@ import { checkOptions, titleOf } from "./capacity.ts";
 import type { FeedOptions } from "./capacity.ts";
 import { ChannelClosedError } from "./errors.ts";
 import { finishAll, NOTHING, Take, takeNow, TakeNext } from "./take.ts";
-import type { Source, Taken, Taker } from "./take.ts";
+import type { Taken, Taker } from "./take.ts";
 
 export interface WatchOptions extends FeedOptions {}
 
@@ -184,7 +184,7 @@ export class Watch<T> {
  * const observer = config.observe({ includeCurrent: true });
  * for (;;) apply(yield* observer.changed());
  */
-export class Observer<T> implements Source<T>, Sequence<T> {
+export class Observer<T> implements Sequence<T> {
   /** The version that was seen last. @internal */
   seen: number;
   /** @internal */

@@ -15,9 +15,8 @@ import { QueueShutDownError } from "./errors.ts";
 import { Handover } from "./handover.ts";
 import type { Store } from "./handover.ts";
 import { Put, refuseAll } from "./put.ts";
-import type { Sink } from "./put.ts";
 import { finishAll, Take, takeNow, TakeNext } from "./take.ts";
-import type { NOTHING, Source, Taken, Taker } from "./take.ts";
+import type { NOTHING, Taken, Taker } from "./take.ts";
 
 export interface QueueOptions extends FeedOptions {}
 
@@ -43,7 +42,7 @@ export interface QueueStatistics {
   readonly isShutDown: boolean;
 }
 
-export abstract class WorkQueue<T> implements Source<T>, Sink<T>, Sequence<T> {
+export abstract class WorkQueue<T> implements Sequence<T> {
   readonly name: string;
   /** @internal */
   readonly external: boolean;

@@ -5,7 +5,7 @@
  * sequence is given to a body (as in `mapStream`, where the reasons are).
  * The key tells which one it was; that is `current_index` of tornado's `WaitIterator`, without its state.
  */
-import { describeValue, Scope, scope, UsageError } from "../core/index.ts";
+import { checkFunction, describeValue, Scope, scope, UsageError } from "../core/index.ts";
 import type { Body, Coroutine, Operation, Outcome, Sequence, Task, Waiter, Watcher } from "../core/index.ts";
 import { checkOperands, heldTask, isList, taskFor } from "./operands.ts";
 import type { Results, TaskHolder } from "./operands.ts";
@@ -55,7 +55,10 @@ export function asCompleted(
   consume?: (completed: Sequence<never>) => Operation<unknown>,
 ): Sequence<AnyCompleted> | Coroutine<unknown> {
   checkOperands("asCompleted", operands);
-  if (consume !== undefined) return runAsCompleted(operands, consume);
+  if (consume !== undefined) {
+    checkFunction("asCompleted", consume);
+    return runAsCompleted(operands, consume);
+  }
   const entries = entriesOf(operands);
   for (const [key, task] of entries) {
     if (heldTask(task) === null) {

@@ -1,4 +1,4 @@
-import { closeSequence, sequenceOf } from "../core/index.ts";
+import { checkFunction, closeSequence, sequenceOf } from "../core/index.ts";
 import type { Coroutine, Operation, SequenceSource } from "../core/index.ts";
 import { closeAndThrow } from "./closing.ts";
 import { checkedOperation } from "./operands.ts";
@@ -23,6 +23,7 @@ export function* forEach<T>(
   source: SequenceSource<T>,
   body: (item: T, index: number) => Operation<unknown>,
 ): Coroutine<void> {
+  checkFunction("forEach", body);
   const sequence = sequenceOf(source);
   try {
     for (let index = 0; ; index++) {

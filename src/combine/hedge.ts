@@ -41,6 +41,8 @@ export function* hedge(
   attempts: readonly Body<unknown>[] | ((attempt: number) => Operation<unknown>),
   options: HedgeOptions,
 ): Coroutine<never> {
+  if (typeof options !== "object" || options === null)
+    throw new UsageError("hedge() needs { delayMs } after the attempts");
   checkMs("delayMs", options.delayMs);
   if (options.max !== undefined) checkCount("max", options.max, 1);
   const isFunction = typeof attempts === "function";

@@ -5,7 +5,7 @@
  * returned would have to be closed by hand, and workers that nobody listens to would keep the scope around it open for ever
  * (the trouble with yielding inside a task group: PEP 789, trio's `as_safe_channel`).
  */
-import { scope } from "../core/index.ts";
+import { checkFunction, scope } from "../core/index.ts";
 import type { Coroutine, Operation, Sequence, SequenceSource } from "../core/index.ts";
 import { Crew, DEFAULT_LIMIT } from "./crew.ts";
 import type { ItemFunction } from "./crew.ts";
@@ -42,6 +42,7 @@ export function* mapStream<Item, Result, T>(
   const limit = options.limit ?? DEFAULT_LIMIT;
   const bufferSize = options.bufferSize ?? limit;
   checkCount("bufferSize", bufferSize, 0);
+  checkFunction("mapStream", consume);
   const crew = new Streaming(source, fn, limit, limit + bufferSize, options.ordered ?? true);
   try {
     return yield* crew.hold(stream(crew, consume));

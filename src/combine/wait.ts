@@ -4,7 +4,7 @@
 import { describeValue, sharedWait, UsageError, Wait } from "../core/index.ts";
 import type { Operation, Started, Task, Timer, Waiter, Watcher } from "../core/index.ts";
 import { checkMs } from "./errors.ts";
-import { heldTask } from "./operands.ts";
+import { checkList, heldTask } from "./operands.ts";
 import type { TaskHolder } from "./operands.ts";
 
 export interface WaitOptions {
@@ -45,6 +45,7 @@ export function wait<AnyTask extends TaskHolder<unknown>>(
       `returnWhen must be "all", "first" or "firstFailure", got ${describeValue(returnWhen as unknown)}`,
     );
   }
+  checkList("wait", tasks);
   for (const task of tasks) {
     if (heldTask(task) === null)
       throw new UsageError(`wait() takes tasks, got ${describeValue(task)}; spawn() what is to be waited for`);

@@ -34,7 +34,7 @@ export class ForeignYieldError extends UsageError {
   }
 }
 
-/** A function or value that was to be run is no coroutine. Code: `NOT_AN_OPERATION`. @internal */
+/** A function or value that was to be run is no coroutine. Code: `NOT_AN_OPERATION`. @package */
 export function notAnOperation(name: string, value: unknown): UsageError {
   const isPromise = typeof (value as Partial<PromiseLike<unknown>> | null | undefined)?.then === "function";
   const hint = isPromise ? "; write function* instead of async, and wrap promises in until()" : "";
@@ -134,7 +134,7 @@ export function suppressedErrors(error: unknown): readonly unknown[] {
   return isObject(error) ? [...(suppressed.get(error) ?? [])] : [];
 }
 
-/** Notes `later` under `first`; `false` when `first` is a primitive, which nothing can be attached to. @internal */
+/** Notes `later` under `first`; `false` when `first` is a primitive, which nothing can be attached to. @package */
 export function suppress(first: unknown, later: unknown): boolean {
   if (first === later) return true;
   if (!isObject(first)) return false;
@@ -148,7 +148,7 @@ function isObject(value: unknown): value is object {
   return (typeof value === "object" && value !== null) || typeof value === "function";
 }
 
-/** A short form of any value for messages; never throws. @internal */
+/** A short form of any value for messages; never throws. @package */
 export function describeValue(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value.length > 80 ? `${value.slice(0, 79)}…` : value);
   if (typeof value === "function") return `function ${value.name || "(anonymous)"}`;
@@ -158,7 +158,14 @@ export function describeValue(value: unknown): string {
   return typeof name === "string" && name !== "" ? `an object of class ${name}` : "an object";
 }
 
-/** @throws {UsageError} when it is not a number. @internal */
+/** @throws {UsageError} unless `fn` can be called. `what` names who takes it: "scope". @package */
+export function checkFunction(what: string, fn: unknown): void {
+  if (typeof fn !== "function") {
+    throw new UsageError(`${what} takes a function here, got ${describeValue(fn)}`, "NOT_A_FUNCTION");
+  }
+}
+
+/** @throws {UsageError} when it is not a number. @package */
 export function checkDuration(what: string, ms: unknown): void {
   if (typeof ms !== "number" || Number.isNaN(ms)) {
     throw new UsageError(`${what} must be a number of milliseconds, got ${describeValue(ms)}`);

@@ -16,7 +16,7 @@ import { FifoQueue } from "../data/fifo-queue.ts";
 import { TimerQueue } from "../data/timer-queue.ts";
 import type { StackFrame } from "./await-stack.ts";
 import { checkDuration, DeadlockError, suppressedErrors, UsageError } from "./errors.ts";
-import { systemClock, systemHost } from "./host.ts";
+import { kernelPresence, systemClock, systemHost } from "./host.ts";
 import type { Clock, Host } from "./host.ts";
 import type { AsyncContext, Runnable, Timer } from "./loop-port.ts";
 import { running } from "./operation.ts";
@@ -26,8 +26,10 @@ import type { Probe } from "./probe.ts";
 import type { Report } from "./report.ts";
 import { Scope } from "./scope.ts";
 import type { SpawnOptions } from "./scope.ts";
-import type { Task, TaskLoop, TaskScope } from "./task.ts";
+import type { Task, TaskScope } from "./task.ts";
 import type { TaskState } from "./task-state.ts";
+
+kernelPresence.isLoaded = true;
 
 /** Which of the ready entries runs next. The default is the oldest. */
 export interface ReadyOrder {
@@ -91,7 +93,7 @@ const MOST_STEPS = 65_536; // of one slice, for a clock that stands still, as vi
 const CLOCK_READ_EVERY_MS = 0.5; // steps that make a read come later than this are not short
 const STEPS_BETWEEN_TIMERS = 16; // under load; with less the clock would cost more than the steps
 
-export class EventLoop implements TaskLoop {
+export class EventLoop {
   readonly name: string;
   /** @internal */
   budget = 1;
@@ -129,6 +131,7 @@ export class EventLoop implements TaskLoop {
   /** Where it stands among its neighbours. */
   #standing: "idle" | "busy" | "waiting" = "idle";
   #weakSelf: WeakRef<EventLoop> | null = null;
+  #isParked = false;
 
   constructor(options: EventLoopOptions = {}) {
     this.name = options.name ?? "loop";
@@ -151,6 +154,26 @@ export class EventLoop implements TaskLoop {
         });
       },
     });
+  }
+
+  /**
+   * Every loop of this thread on the platform's own host, and on that of the running step, that has something to do, waits for something
+   * or has unfinished tasks. One that has ended everything is not among them, and nothing is kept alive for this list.
+   */
+  static live(): EventLoop[] {
+    const found = new Set<EventLoop>();
+    const add = (loop: EventLoop | undefined): void => {
+      if (loop !== undefined) found.add(loop);
+    };
+    const { loop } = running;
+    add((loop as EventLoop | null) ?? undefined);
+    for (const host of loop === null ? [systemHost] : [systemHost, (loop as EventLoop).#host]) {
+      const { busy, waiting, parked } = neighboursOn(host);
+      for (const each of busy) add(each);
+      for (const each of waiting) add(each.deref());
+      for (const each of parked) add(each.deref());
+    }
+    return [...found];
   }
 
   /** The loop of the running step or callback. @throws {UsageError} outside of one. */
@@ -215,10 +238,10 @@ export class EventLoop implements TaskLoop {
     );
   }
 
-  /** Counts, for tests and dashboards. Counting the tasks takes about 0.6 µs for each. */
+  /** Counts, for tests and dashboards. Counting takes a walk over all tasks. */
   statistics(): LoopStatistics {
     return Object.freeze({
-      tasks: this.#allTasks().length,
+      tasks: this.#walk((): void => {}),
       ready: this.#ready.size,
       timers: this.#timers.size,
       outside: this.outside,
@@ -462,10 +485,12 @@ export class EventLoop implements TaskLoop {
 
   /** Nothing can happen here any more, unless another loop of the thread does it: shared locks and channels know no loops. */
   #fallIdle(): void {
-    const { busy, waiting, stalled } = this.#neighbours;
+    const { busy, waiting, stalled, parked } = this.#neighbours;
     busy.delete(this);
     if (this.#weakSelf !== null) waiting.delete(this.#weakSelf);
     this.#standing = "idle";
+    // Its tasks wait for what others may do yet. It stays listed until it falls idle without any.
+    if (this.#root.size > 0 !== this.#isParked) this.#notePark(parked);
     if (this.#supervised.size > 0) stalled.add(this);
     if (busy.size > 0) return; // the last one looks after those that are stalled when it falls idle itself
     for (const neighbour of waiting) {
@@ -475,6 +500,17 @@ export class EventLoop implements TaskLoop {
     const idle = [...stalled];
     stalled.clear();
     for (const loop of idle) loop.#reportStall();
+  }
+
+  #notePark(parked: Set<WeakRef<EventLoop>>): void {
+    this.#isParked = !this.#isParked;
+    if (!this.#isParked) parked.delete(this.#weakSelf!);
+    else {
+      parked.add((this.#weakSelf ??= new WeakRef(this)));
+      if (parked.size % PARKED_BETWEEN_SWEEPS === 0) {
+        for (const each of parked) if (each.deref() === undefined) parked.delete(each);
+      }
+    }
   }
 
   #clearHostTimer(): void {
@@ -499,14 +535,24 @@ export class EventLoop implements TaskLoop {
 
   #allTasks(): Task<unknown>[] {
     const tasks: Task<unknown>[] = [];
+    this.#walk((task) => void tasks.push(task));
+    return tasks.sort((a, b) => a.id - b.id);
+  }
+
+  /** Calls `visit` for every task that has not settled, those who spawned before those who were spawned; returns how many there are. */
+  #walk(visit: (task: Task<unknown>) => void): number {
+    let count = 0;
     const scopes: Scope[] = [this.#root];
     for (let i = 0; i < scopes.length; i++) {
-      for (const task of scopes[i]!.tasks) {
-        tasks.push(task);
-        for (let scope = task.scope; scope.host === task; scope = scope.parent!) scopes.push(scope as Scope);
+      for (const task of scopes[i]!.children) {
+        count++;
+        visit(task);
+        for (let scope = task.scope; scope.host === task; scope = scope.parent!) {
+          if ((scope as Scope).size > 0) scopes.push(scope as Scope);
+        }
       }
     }
-    return tasks.sort((a, b) => a.id - b.id);
+    return count;
   }
 }
 
@@ -527,14 +573,21 @@ interface Neighbours {
   readonly waiting: Set<WeakRef<EventLoop>>;
   /** Idle, though a `run` has not ended. */
   readonly stalled: Set<EventLoop>;
+  /** Idle with tasks left, when they last rested: only for `live`. Weak, as `waiting`. */
+  readonly parked: Set<WeakRef<EventLoop>>;
 }
+
+const PARKED_BETWEEN_SWEEPS = 256; // of loops that were forgotten with their tasks a weak reference each would pile up
 
 const neighbourhoods = new WeakMap<Host, Neighbours>();
 
 function neighboursOn(host: Host): Neighbours {
   let neighbours = neighbourhoods.get(host);
   if (neighbours === undefined)
-    neighbourhoods.set(host, (neighbours = { busy: new Set(), waiting: new Set(), stalled: new Set() }));
+    neighbourhoods.set(
+      host,
+      (neighbours = { busy: new Set(), waiting: new Set(), stalled: new Set(), parked: new Set() }),
+    );
   return neighbours;
 }
 

@@ -106,7 +106,7 @@ export class Future<T> implements Operation<T>, PromiseLike<T> {
   }
 }
 
-/** @internal */
+/** @package */
 export interface FutureWatcher<T> extends Linked<FutureWatcher<T>> {
   resolved(value: T): void;
   rejected(error: unknown): void;

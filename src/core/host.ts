@@ -56,6 +56,9 @@ interface Platform {
 const platform = globalThis as unknown as Platform;
 const LONGEST_HOST_TIMER_MS = 2 ** 31 - 1; // hosts fire longer ones at once; the loop just asks again
 
+/** Whether this thread has loaded the event loop: what is made for a thread without one looks here. */
+export const kernelPresence: { isLoaded: boolean } = { isLoaded: false };
+
 export const systemClock: Clock = { now: () => platform.performance.now() };
 
 export const systemHost: Host = {

@@ -11,6 +11,7 @@ export {
   CancelledError,
   CleanupOverrunError,
   DeadlockError,
+  checkFunction,
   describeValue,
   FibrilError,
   ForeignYieldError,
@@ -29,7 +30,7 @@ export { systemClock, systemHost } from "./host.ts";
 export type { Clock, Host } from "./host.ts";
 export type { AsyncContext, LoopPort, Runnable, Timer } from "./loop-port.ts";
 export { isOperation, running, sharedWait, SUSPENDED, Wait } from "./operation.ts";
-export type { Body, Coroutine, Operation, Started, Suspend, Waiter } from "./operation.ts";
+export type { Blocker, Body, Coroutine, JobBlocker, Operation, Started, Suspend, Waiter } from "./operation.ts";
 export type { Probe, TaskView } from "./probe.ts";
 export { until } from "./promise.ts";
 export type { Report, ReportKind } from "./report.ts";
@@ -41,6 +42,8 @@ export type { Sequence, SequenceSource } from "./sequence.ts";
 export { Scope, scope, shield, toOperation } from "./scope.ts";
 export type { Cleanup, ScopeOptions, SpawnOptions } from "./scope.ts";
 export { TaskLocal } from "./task-local.ts";
+export { taskSources } from "./task-source.ts";
+export type { RunningJob, TaskAnswer, TaskQuestion, TaskSource, TaskSourceJob } from "./task-source.ts";
 export { TASK_STATES, TRANSITIONS } from "./task-state.ts";
 export type { TaskState } from "./task-state.ts";
 export { Task, taskOf } from "./task.ts";

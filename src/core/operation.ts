@@ -50,7 +50,7 @@ export type Coroutine<T> = Generator<Suspend, T, unknown>;
 /** An operation, or a function that makes one: what combinators take. */
 export type Body<T> = Operation<T> | (() => Operation<T>);
 
-/** Whether `yield*` may take it for an operation. A string can be iterated too, but never is one. @internal */
+/** Whether `yield*` may take it for an operation. A string can be iterated too, but never is one. @package */
 export function isOperation(value: unknown): value is Operation<never> {
   return (
     typeof value === "object" &&
@@ -92,7 +92,36 @@ export interface Waiter extends Timer {
   wakeError(wait: Wait<unknown>, error: unknown): boolean;
 }
 
-/** A task as the kernel's own waits see it: the one that runs. @internal */
+/**
+ * What has to happen before a wait can end, where that is known to be a task's or a job's doing. For observers: they draw
+ * who waits for whom.
+ */
+export type Blocker =
+  /** That task has to settle, or to give something back. */
+  | { readonly kind: "task"; readonly task: Waiter }
+  /** All tasks of the scope that the waiting task is about to leave have to settle. */
+  | { readonly kind: "children"; readonly scope: object }
+  /** A job of an executor has to end. */
+  | JobBlocker;
+
+export interface JobBlocker {
+  readonly kind: "job";
+  /** Unique in its executor. */
+  readonly id: number;
+  readonly name: string;
+  /** Name of the executor. */
+  readonly executor: string;
+  /** `"new"`: it waits for room. `"queued"`: it stands in the executor's line. `"sent"`: handed on, not begun as far as is known here. */
+  readonly state: "new" | "queued" | "sent" | "running" | "settled";
+  /** How long ago it was submitted, in milliseconds. */
+  readonly ageMs: number;
+  /** The thread that has it; `null` when none has, or when it is not known. */
+  readonly threadId: number | null;
+  /** The task of this thread that runs it, if one does. */
+  readonly task: Waiter | null;
+}
+
+/** A task as the kernel's own waits see it: the one that runs. @package */
 export interface RunningTask extends Waiter {
   /** The wait that the task is at, or `null`. */
   readonly wait: Wait<unknown> | null;
@@ -110,7 +139,7 @@ export interface RunningTask extends Waiter {
   enterFrame(frame: Frame): void;
 }
 
-/** A call on a task's own stack, see `coroutine.ts`. @internal */
+/** A call on a task's own stack, see `coroutine.ts`. @package */
 export interface Frame {
   readonly callee: Iterator<Suspend, unknown, unknown>;
   caller: Iterator<Suspend, unknown, unknown> | null;
@@ -122,7 +151,7 @@ export interface Frame {
 /**
  * Who runs now, on which loop, and whether a wait that is resumed while pending should report where it stands.
  * One object for the thread; every entry of the runtime saves and restores it, so loops may nest.
- * @internal
+ * @package
  */
 export const running: {
   task: RunningTask | null;
@@ -144,6 +173,11 @@ export abstract class Wait<T> implements Operation<T>, Iterator<Suspend, T, unkn
   /** Whether something outside the loop will end it: then a loop with nothing else to do is not deadlocked. */
   get external(): boolean {
     return false;
+  }
+
+  /** Whose doing it waits for, as far as that is known. Read only when somebody looks. */
+  get blocker(): Blocker | null {
+    return null;
   }
 
   protected abstract start(task: Waiter): Started<T>;
@@ -214,7 +248,7 @@ function alreadyWaiting(task: RunningTask, current: Wait<unknown>, next: Wait<un
   );
 }
 
-/** For a wait whose `start` finds that another task is at it. @internal */
+/** For a wait whose `start` finds that another task is at it. @package */
 export function sharedWait(what: string): UsageError {
   return new UsageError(
     `"${what}" is awaited by another task already; make a new operation for each wait`,

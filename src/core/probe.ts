@@ -33,7 +33,7 @@ export interface Probe {
   cancelRequested?(scope: { readonly name: string }, cancelled: Cancelled): void;
 }
 
-/** Calls every attached probe; one field for each hook, `null` while no probe has it. @internal */
+/** Calls every attached probe; one field for each hook, `null` while no probe has it. @package */
 export class ProbeHub {
   readonly #probes = new Set<Probe>();
   readonly #report: (report: Report) => void;

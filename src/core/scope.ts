@@ -23,6 +23,7 @@ import type { CancelSource } from "./cancelled.ts";
 import {
   CancelledError,
   checkDuration,
+  checkFunction,
   CleanupOverrunError,
   notAnOperation,
   ScopeClosedError,
@@ -32,7 +33,7 @@ import {
 import { Future } from "./future.ts";
 import type { Timer } from "./loop-port.ts";
 import { isOperation, running, Wait } from "./operation.ts";
-import type { Body, Coroutine, Operation, Started, Waiter } from "./operation.ts";
+import type { Blocker, Body, Coroutine, Operation, Started, Waiter } from "./operation.ts";
 import { until } from "./promise.ts";
 import { generatorPrototype, Task } from "./task.ts";
 import { INTERRUPTED } from "./task-state.ts";
@@ -66,7 +67,7 @@ const DEFAULT_CLEANUP_MS = 5_000;
 /** `open`: takes tasks. `closed`: its body has returned and its last task has settled. `left`: its host has left it. */
 type ScopeState = "open" | "closed" | "left";
 
-/** @internal */
+/** @package */
 export interface ScopeSetup extends ScopeOptions {
   readonly isShield?: boolean;
   readonly isTaskScope?: boolean;
@@ -74,7 +75,7 @@ export interface ScopeSetup extends ScopeOptions {
   readonly onChildFailure?: (task: Task<unknown>, error: unknown) => void;
 }
 
-export class Scope implements TaskScope {
+export class Scope {
   readonly name: string;
   readonly loop: TaskLoop;
   /** @internal */
@@ -171,6 +172,11 @@ export class Scope implements TaskScope {
     return [...this.#children];
   }
 
+  /** The same without a copy; walk it in one go. @internal */
+  get children(): Iterable<Task<unknown>> {
+    return this.#children;
+  }
+
   /** When the scope will be cancelled, in milliseconds of the loop's clock; `Infinity` for never. It may be moved. */
   get deadline(): number {
     const timer = this.#deadlineTimer;
@@ -211,8 +217,8 @@ export class Scope implements TaskScope {
   spawn(first: SpawnOptions | TaskFunction<readonly unknown[], unknown>, ...rest: unknown[]): Task<unknown> {
     if (typeof first === "function") return this.launch(first(...rest), first);
     const [fn, ...args] = rest as [TaskFunction<readonly unknown[], unknown>, ...unknown[]];
-    if (typeof fn !== "function") throw new UsageError("spawn takes a coroutine function and its arguments");
-    return this.launch(fn(...args), first.name ?? fn);
+    checkFunction("spawn", fn);
+    return this.launch(fn(...args), first?.name ?? fn);
   }
 
   /** @internal */
@@ -290,6 +296,7 @@ export class Scope implements TaskScope {
 
   /** Registers a release: it runs when the scope ends, last in first out, shielded. Its error is a failure of the scope. */
   defer(cleanup: Cleanup): void {
+    checkFunction("defer", cleanup);
     if (this.#state !== "open") throw new ScopeClosedError("register a release", this.name);
     (this.#cleanups ??= []).push(cleanup);
   }
@@ -393,6 +400,7 @@ export class Scope implements TaskScope {
     return (yield* this.close(failed, value)) as T | undefined;
   }
 
+  /** Ends the scope after its body. @internal */
   *close(failed: boolean, value: unknown): Coroutine<unknown> {
     const host = this.host!;
     let passing: Cancelled | null = null;
@@ -538,6 +546,7 @@ export class Scope implements TaskScope {
  * });
  */
 export function* scope<T>(body: (scope: Scope) => Operation<T>, options: ScopeOptions = {}): Coroutine<T> {
+  checkFunction("scope", body);
   const own = Scope.enter(options);
   const value = yield* own.run(callWith(body, own));
   if (own.isCaught) throw own.asError();
@@ -564,7 +573,7 @@ export function* shield<T>(body: Body<T>): Coroutine<T> {
   return value as T;
 }
 
-/** The operation that a `Body` stands for. A function is called when the operation runs. @internal */
+/** The operation that a `Body` stands for. A function is called when the operation runs. @package */
 export function toOperation<T>(body: Body<T>): Operation<T> {
   if (typeof body === "function") return call(body);
   if (generatorPrototype.isPrototypeOf(body)) {
@@ -650,6 +659,10 @@ class ChildrenEnd extends Wait<void> {
 
   get reason(): string {
     return `${this.#scope.size} task(s) of scope "${this.#scope.name}"`;
+  }
+
+  override get blocker(): Blocker {
+    return { kind: "children", scope: this.#scope };
   }
 
   override next(): Started<void> {

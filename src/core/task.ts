@@ -23,9 +23,9 @@ import { captureAwaitStack, formatFrame } from "./await-stack.ts";
 import type { StackFrame } from "./await-stack.ts";
 import { Cancelled } from "./cancelled.ts";
 import { CancelledError, ForeignYieldError, InternalError, notAnOperation, UsageError } from "./errors.ts";
-import type { AsyncContext, LoopPort, Runnable, Timer } from "./loop-port.ts";
+import type { AsyncContext, LoopPort } from "./loop-port.ts";
 import { isOperation, running, SUSPEND_TOKEN, SUSPENDED, Wait } from "./operation.ts";
-import type { Coroutine, Frame, Operation, RunningTask, Started, Suspend, Waiter } from "./operation.ts";
+import type { Blocker, Coroutine, Frame, Operation, RunningTask, Started, Suspend, Waiter } from "./operation.ts";
 import type { ProbeHub, TaskView } from "./probe.ts";
 import { ALLOWED, CREATED, INTERRUPTED, READY, RUNNING, SETTLED, STAGE, TASK_STATES, WAITING } from "./task-state.ts";
 import type { Stage, TaskState } from "./task-state.ts";
@@ -36,49 +36,52 @@ export type Outcome<T> =
   | { readonly status: "failed"; readonly error: unknown }
   | { readonly status: "cancelled"; readonly cancelled: Cancelled };
 
-/** The loop as tasks need it. @internal */
+/** The loop as tasks need it. @package */
 export interface TaskLoop extends LoopPort {
-  /** `null` while nobody observes. */
+  /** `null` while nobody observes. @internal */
   readonly probes: ProbeHub | null;
-  /** `null` on most loops. */
+  /** `null` on most loops. @internal */
   readonly asyncContext: AsyncContext | null;
+  /** @internal */
   lastTaskId: number;
-  /** Makes the task's own scope, see `Task.ownScope`. */
+  /** Makes the task's own scope, see `Task.ownScope`. @internal */
   createTaskScope(task: Task<unknown>, owner: TaskScope): TaskScope;
 }
 
-/** A scope as tasks need it. @internal */
+/** A scope as tasks need it. @package */
 export interface TaskScope {
   readonly name: string;
   readonly loop: TaskLoop;
+  /** @internal */
   parent: TaskScope | null;
   /** The task that entered it; `null` for the root of a loop. */
   readonly host: Task<unknown> | null;
-  /** Whether it is the scope that stands for its whole host. */
+  /** Whether it is the scope that stands for its whole host. @internal */
   readonly isTaskScope: boolean;
   readonly cancelled: Cancelled | null;
-  /** Holds back cancellation from outside. */
+  /** Holds back cancellation from outside. @internal */
   readonly isShield: boolean;
-  /** Its time for cleanup is over: every wait in it throws. */
+  /** Its time for cleanup is over: every wait in it throws. @internal */
   readonly isExpired: boolean;
-  /** What was unwinding its host when the host entered it. */
+  /** What was unwinding its host when the host entered it. @internal */
   readonly heldOnEntry: Cancelled | null;
-  /** Whether it or a scope around it, up to a shield, is cancelled. */
+  /** Whether it or a scope around it, up to a shield, is cancelled. @internal */
   readonly isReached: boolean;
   readonly cleanupMs: number;
   readonly deadline: number;
   cancel(reason?: unknown): Operation<void>;
+  /** @internal */
   childSettled(task: Task<unknown>, failing: boolean): void;
-  /** Ends the scope after its body; returns what the body's end becomes. */
+  /** Ends the scope after its body; returns what the body's end becomes. @internal */
   close(failed: boolean, value: unknown): Coroutine<unknown>;
 }
 
-/** The task behind a waiter. @internal */
+/** The task behind a waiter. @package */
 export function taskOf(waiter: Waiter): Task<unknown> {
   return waiter.task as Task<unknown>;
 }
 
-/** Told once when a task settles, in the order of coming. @internal */
+/** Told once when a task settles, in the order of coming. @package */
 export interface Watcher extends Linked<Watcher> {
   taskSettled(task: Task<unknown>): void;
 }
@@ -105,9 +108,9 @@ class Rare {
   context: unknown = undefined;
 }
 
-export class Task<T>
-  implements RunningTask, Runnable, Timer, TaskView, Operation<T>, PromiseLike<T>, Linked<Task<unknown>>
-{
+// It is a `RunningTask`, `Runnable`, `Timer` and `Linked` too, and does not say so: a published type must not claim members that
+// are stripped from it. The compiler checks it wherever a task is used as one.
+export class Task<T> implements TaskView, Operation<T>, PromiseLike<T> {
   readonly id: number;
   /** A name, or the function that has it: reading the name of a function costs more than keeping it. */
   private readonly label: string | { readonly name: string };
@@ -168,6 +171,7 @@ export class Task<T>
     return this.rare === null ? null : this.rare.unwinding;
   }
 
+  /** @internal */
   set unwinding(cancelled: Cancelled | null) {
     if (this.rare !== null || cancelled !== null) (this.rare ??= new Rare()).unwinding = cancelled;
   }
@@ -177,6 +181,7 @@ export class Task<T>
     return this.rare === null ? null : this.rare.locals;
   }
 
+  /** @internal */
   set locals(locals: ReadonlyMap<object, unknown> | null) {
     (this.rare ??= new Rare()).locals = locals;
   }
@@ -186,6 +191,7 @@ export class Task<T>
     return this.rare === null ? undefined : this.rare.context;
   }
 
+  /** @internal */
   set context(context: unknown) {
     // A task that has settled may be kept for long; what it saw must not be kept with it.
     (this.rare ??= new Rare()).context = this.stage === SETTLED ? undefined : context;
@@ -430,6 +436,7 @@ export class Task<T>
     if (this.top === null) this.settle();
   }
 
+  /** @internal */
   park(wait: Wait<unknown>): Started<never> {
     this.wait = wait;
     this.become(WAITING);
@@ -439,12 +446,14 @@ export class Task<T>
     return SUSPENDED;
   }
 
+  /** @internal */
   complete<V>(wait: Wait<V>, value: V): Started<V> {
     const { loop } = this;
     if (--loop.budget <= 0 && !loop.refillBudget()) return this.pass(wait, value);
     return value === undefined ? (DONE as Started<V>) : { done: true, value };
   }
 
+  /** @internal */
   fail(wait: Wait<unknown>, error: unknown): Started<never> {
     const { loop } = this;
     if (--loop.budget > 0 || loop.refillBudget()) throw error;
@@ -452,7 +461,7 @@ export class Task<T>
     return this.pass(wait, error) as Started<never>;
   }
 
-  /** Ends the step; the wait is READY with `value` when the task runs again, in the next turn. */
+  /** Ends the step; the wait is READY with `value` when the task runs again, in the next turn. @internal */
   pass<V>(wait: Wait<V>, value: V): Started<V> {
     this.wait = wait;
     this.value = value;
@@ -461,6 +470,7 @@ export class Task<T>
     return SUSPENDED;
   }
 
+  /** @internal */
   wake<V>(wait: Wait<V>, value: V): boolean {
     if (this.wait !== (wait as Wait<unknown>) || (this.flags & WAKEABLE) !== WAITING) return false;
     this.value = value;
@@ -468,6 +478,7 @@ export class Task<T>
     return true;
   }
 
+  /** @internal */
   wakeError(wait: Wait<unknown>, error: unknown): boolean {
     if (this.wait !== wait || (this.flags & WAKEABLE) !== WAITING) return false;
     this.value = error;
@@ -699,7 +710,7 @@ function reasonOf(wait: Wait<unknown>): string {
   }
 }
 
-/** What generator objects inherit from. @internal */
+/** What generator objects inherit from. @package */
 export const generatorPrototype: Coroutine<unknown> = (
   Object.getPrototypeOf(function* () {}) as { readonly prototype: Coroutine<unknown> }
 ).prototype;
@@ -767,6 +778,10 @@ class Join<T> extends Wait<T> implements Watcher {
   /** A task of another loop: that loop is outside. */
   override get external(): boolean {
     return this.waiter !== null && this.waiter.loop !== this.target.loop;
+  }
+
+  override get blocker(): Blocker {
+    return { kind: "task", task: this.target };
   }
 
   protected start(task: Waiter): Started<T> {

@@ -10,7 +10,6 @@
  * Source: parking lots (WebKit), in the form of trio's ParkingLot.
  */
 import { IntrusiveList } from "../data/intrusive-list.ts";
-import type { Linked } from "../data/intrusive-list.ts";
 import { sharedWait, Wait } from "./operation.ts";
 import type { Started, Waiter } from "./operation.ts";
 
@@ -97,7 +96,7 @@ export class WaitQueue<T = void, Entry extends QueuedWait<T> = QueuedWait<T>> {
  *   protected attempt(task: Waiter) { return this.semaphore.tryAcquire() ? task.complete(this, undefined) : null }
  * }
  */
-export abstract class QueuedWait<T> extends Wait<T> implements Linked<QueuedWait<T>> {
+export abstract class QueuedWait<T> extends Wait<T> {
   /** @internal */
   before: QueuedWait<T> | null = null;
   /** @internal */

@@ -28,7 +28,7 @@ export function carried<T>(url: string, local: TaskLocal<T>): TaskLocal<T> {
   return local;
 }
 
-/** What `task` has set of them. @internal */
+/** What `task` has set of them. @package */
 export function valuesToCarry(task: Task<unknown>): readonly CarriedValue[] | null {
   const { locals } = task;
   if (all.size === 0 || locals === null) return null;
@@ -39,7 +39,7 @@ export function valuesToCarry(task: Task<unknown>): readonly CarriedValue[] | nu
   return values.length === 0 ? null : values;
 }
 
-/** Sets them in the running task. Their modules must have been imported. @internal */
+/** Sets them in the running task. Their modules must have been imported. @package */
 export function setCarried(values: readonly CarriedValue[]): void {
   if (running.task === null) return;
   const task = currentTask();

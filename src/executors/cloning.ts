@@ -24,7 +24,7 @@ export function cloneResult(job: JobSubject, value: unknown, what: string): unkn
   }
 }
 
-/** Why the arguments could not be sent. @internal */
+/** Why the arguments could not be sent. @package */
 export function argumentError(job: PoolJob, cause: unknown): JobCloneError {
   const items = job.shape === "batch" ? (job.args[0] as readonly unknown[]) : job.args;
   const what = job.shape === "batch" ? "item" : "argument";

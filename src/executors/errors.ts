@@ -5,7 +5,7 @@
  * thread is a copy, and code that works with one executor should not see another class with the next. The copy keeps class name, message,
  * `code`, causes and plain properties; built-in classes are built anew, so `error.cause instanceof RangeError` holds.
  */
-import { describeValue, FibrilError, UsageError } from "../core/index.ts";
+import { describeValue, FibrilError, UsageError } from "../core/loopless.ts";
 
 /** What an error says about its job. */
 export interface JobSubject {
@@ -62,6 +62,19 @@ export class WorkerCrashedError extends JobFailure {
       cause === undefined ? undefined : { cause },
     );
     this.exitCode = exitCode;
+  }
+}
+
+/** There is no thread for the job and none can be started: the system refuses, or an option of the executor is wrong. Code: `THREAD_NOT_STARTED`. */
+export class ThreadStartError extends JobFailure {
+  constructor(job: JobSubject, executor: string, cause: unknown) {
+    super(
+      "THREAD_NOT_STARTED",
+      `job "${job.name}" has no thread, and executor "${executor}" cannot start one: ${describeValue(cause)}; ` +
+        "look at workerEntry, resourceLimits, the initializer's args, and how many threads the system allows",
+      job,
+      { cause },
+    );
   }
 }
 

@@ -38,10 +38,17 @@ export type { ThreadChannelOptions } from "./thread/thread-channel.ts";
 
 // Executors across machines: the same interface on a queue, and the workers that serve it.
 export { QueueExecutor } from "./queue/queue-executor.ts";
-export type { QueueExecutorOptions, QueueJobOptions, QueueSubmitOptions } from "./queue/options.ts";
+export type {
+  QueueExecutorOptions,
+  QueueJobOptions,
+  QueueSubmitOptions,
+  ScheduleJobOptions,
+  ScheduleOptions,
+} from "./queue/options.ts";
 export type { QueueStatistics } from "./queue/queue-pool.ts";
-export { serveJobs } from "./queue/job-server.ts";
-export type { Served, ServeOptions, ServerStatistics, ServerView } from "./queue/job-server.ts";
+export { serveJobs, startJobServer } from "./queue/job-server.ts";
+export type { JobServerHandle, Served } from "./queue/job-server.ts";
+export type { ServeOptions, ServerStatistics, ServerView, StopOptions } from "./queue/serve-options.ts";
 export { MemoryEngine } from "./queue/memory-engine.ts";
 export type { MemoryEngineOptions, MemoryEngineStatistics } from "./queue/memory-engine.ts";
 export type { EngineFaults } from "./queue/faults.ts";
@@ -53,10 +60,12 @@ export { jsonCodec, structuredCloneCodec } from "./queue/codec.ts";
 export type { JobCodec } from "./queue/codec.ts";
 export {
   CodecError,
+  CronPackageMissingError,
   EngineClosedError,
   EngineMissingError,
   ExecutorUnavailableError,
   JobNotKeptError,
+  JobUnreadableError,
   PayloadTooLargeError,
   StreamUnsupportedError,
   UnknownJobError,
@@ -74,6 +83,9 @@ export type {
   QueueEngine,
   ReleaseReason,
   Renewal,
+  ScheduleOrder,
+  ScheduleStanding,
+  ScheduleTimes,
   SubmitterListener,
 } from "./queue/engine.ts";
 
@@ -90,6 +102,7 @@ export {
   JobFailure,
   JobNotFoundError,
   QueueFullError,
+  ThreadStartError,
   WorkerCrashedError,
 } from "./errors.ts";
 export type { JobSubject } from "./errors.ts";

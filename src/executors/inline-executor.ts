@@ -13,8 +13,9 @@ import { Feed } from "./feed.ts";
 import type { JobContext } from "./job-context.ts";
 import { JobExecutor } from "./job-executor.ts";
 import type { ExecutorOptions } from "./job-executor.ts";
-import type { JobEnd, Pool, PoolJob, PoolListener, PoolStatistics } from "./pool.ts";
-import { BatchFailure, isCancellation, runJob } from "./run-job.ts";
+import type { JobEnd, JobWhereabouts, Pool, PoolJob, PoolListener, PoolStatistics } from "./pool.ts";
+import { BatchFailure, isCancellation } from "./returned.ts";
+import { runJob } from "./run-job.ts";
 
 export interface InlineExecutorOptions extends ExecutorOptions {
   /** How many jobs run at a time. A plain function runs to its end in one go. Default: 4. */
@@ -78,6 +79,11 @@ class InlinePool implements Pool {
     return this.#jobs.get(job)?.hasBegun ?? false;
   }
 
+  whereIs(job: PoolJob): JobWhereabouts | null {
+    const task = this.#jobs.get(job)?.task ?? null;
+    return task === null ? null : { threadId: null, task };
+  }
+
   grant(job: PoolJob, count: number): void {
     this.#jobs.get(job)?.grant(count);
   }
@@ -110,6 +116,11 @@ class InlineRun implements JobContext {
     this.#listener = listener;
     this.#onEnd = onEnd;
     this.#granted = new Feed({ reason: `somebody to take values of job "${job.name}"`, isOutside: false, capacity: 1 });
+  }
+
+  /** What runs it; `null` before it has started. */
+  get task(): Task<unknown> | null {
+    return this.#task;
   }
 
   get id(): number {

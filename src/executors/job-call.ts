@@ -18,7 +18,8 @@ const NO_OPTIONS: SubmitOptions = Object.freeze({});
 /** @throws {UsageError} */
 export function readCall(what: string, call: readonly unknown[], isStream = false): JobCall {
   const hasOptions = isPlainOptions(call[0]);
-  const [job, ...args] = hasOptions ? call.slice(1) : call;
+  const job = call[hasOptions ? 1 : 0];
+  const args = call.slice(hasOptions ? 2 : 1);
   checkJob(what, job);
   if (job.isStream !== isStream) {
     const hint = isStream

@@ -9,7 +9,7 @@
  * an async function has Node's `AsyncLocalStorage`, which costs every promise of the thread something, and only there.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
-import { CancelledError, running, TaskLocal } from "../core/index.ts";
+import { CancelledError } from "../core/loopless.ts";
 
 /** The running job. */
 export interface JobContext {
@@ -27,14 +27,15 @@ export interface JobContext {
   log(message: string, data?: unknown): void;
 }
 
-const ofTask = new TaskLocal<JobContext | null>("job", null);
 const ofPromises = new AsyncLocalStorage<JobContext>();
 let ofThread: JobContext | null = null;
 let areAsync = false;
+/** Set by `task-job.ts`, which comes with the loop: a thread without one has no tasks to ask. */
+let ofRunningTask: (() => JobContext | null) | null = null;
 
 /** The running job, or `null` outside of one. */
 export function currentJob(): JobContext | null {
-  const nearest = (running.task === null ? null : ofTask.get()) ?? ofThread;
+  const nearest = ofRunningTask?.() ?? ofThread;
   return nearest ?? (areAsync ? (ofPromises.getStore() ?? null) : null);
 }
 
@@ -67,7 +68,7 @@ export function log(message: string, data?: unknown): void {
 
 const AsyncFunction = (async () => {}).constructor;
 
-/** Calls the function of a job as part of it. @internal */
+/** Calls the function of a job as part of it. @package */
 export function withJob<T>(context: JobContext, fn: (...args: readonly unknown[]) => T, args: readonly unknown[]): T {
   const outer = ofThread;
   if (fn instanceof AsyncFunction && outer !== context) {
@@ -82,12 +83,12 @@ export function withJob<T>(context: JobContext, fn: (...args: readonly unknown[]
   }
 }
 
-/** From here to the next call this thread works on `context`. @internal */
+/** From here to the next call this thread works on `context`. @package */
 export function setThreadJob(context: JobContext | null): void {
   ofThread = context;
 }
 
-/** From here on the running task works on `context`. @internal */
-export function setTaskJob(context: JobContext): void {
-  ofTask.set(context);
+/** How the job of the running task is found. @package */
+export function findTaskJobBy(find: () => JobContext | null): void {
+  ofRunningTask = find;
 }

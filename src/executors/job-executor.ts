@@ -35,11 +35,11 @@ import type { StreamHost } from "./job-stream.ts";
 import { checkJob } from "./job.ts";
 import type { AnyJob, Job, StreamJob } from "./job.ts";
 import { outcomeOf, PendingJob, within } from "./pending-job.ts";
-import type { JobKeeper } from "./pending-job.ts";
-import type { JobEnd, JobNews, JobShape, Pool, PoolJob, PoolListener } from "./pool.ts";
+import type { JobEnd, JobNews, JobShape, JobWhereabouts, Pool, PoolJob } from "./pool.ts";
 import { ScopeReleases, UnobservedFailures } from "./scope-end.ts";
 import { Entrance, Submission } from "./submission.ts";
-import type { Admission, Admitter } from "./submission.ts";
+import type { Admission } from "./submission.ts";
+import { TakenJobs } from "./taken-jobs.ts";
 
 export interface ExecutorOptions {
   /** Shown in messages, statistics and the inspector. */
@@ -52,15 +52,14 @@ const QUEUE_SIZE = 1_024;
 const CHUNKS_PER_WORKER = 4; // one that runs, one that lies ready in the worker, and as many on their way back
 const STREAM_BUFFER = 64;
 
-export abstract class JobExecutor implements Executor, JobKeeper, Admitter, PoolListener {
+export abstract class JobExecutor implements Executor {
   readonly name: string;
   readonly #pool: Pool;
   readonly #queue = new JobQueue();
   readonly #queueSize: number;
   readonly #room = new WaitQueue<unknown, Admission<unknown>>();
   /** Jobs that the pool has. */
-  readonly #taken = new Set<PendingJob>();
-  readonly #handles = new Map<PendingJob, JobHandle<unknown>>();
+  readonly #taken = new TakenJobs();
   readonly #releases = new ScopeReleases();
   readonly #waited = new Durations();
   readonly #ran = new Durations();
@@ -181,9 +180,9 @@ export abstract class JobExecutor implements Executor, JobKeeper, Admitter, Pool
     const reason = `executor "${this.name}" was shut down`;
     if (cancelPending) {
       for (let job = this.#queue.first; job !== null; job = this.#queue.first) this.#cancelOne(job, reason);
-      for (const job of [...this.#taken]) if (!this.hasBegun(job)) this.#cancelOne(job, reason);
+      for (const job of this.#taken.list()) if (!this.hasBegun(job)) this.#cancelOne(job, reason);
     }
-    if (cancelRunning) for (const job of [...this.#taken]) this.#cancelOne(job, reason);
+    if (cancelRunning) for (const job of this.#taken.list()) this.#cancelOne(job, reason);
     this.#noteDrained();
     return { [Symbol.iterator]: () => (wait ? this.#ended() : nothing())[Symbol.iterator]() };
   }
@@ -265,7 +264,7 @@ export abstract class JobExecutor implements Executor, JobKeeper, Admitter, Pool
     const follower = scope.launch(body, pending.name);
     follower.keepFailure();
     const handle = new JobHandle(follower, pending);
-    this.#handles.set(pending, handle);
+    pending.follower = follower;
     pending.onNews = (news) => handle.hear(news);
     if (pending.end === null) pending.onSettled = (end) => this.#endHandle(handle, pending, scope, end);
     else this.#endHandle(handle, pending, scope, pending.end);
@@ -293,6 +292,11 @@ export abstract class JobExecutor implements Executor, JobKeeper, Admitter, Pool
   /** @internal */
   hasBegun(job: PendingJob): boolean {
     return this.#taken.has(job) && this.#pool.hasBegun(job);
+  }
+
+  /** @internal */
+  whereIs(job: PendingJob): JobWhereabouts | null {
+    return this.#taken.has(job) ? (this.#pool.whereIs?.(job) ?? null) : null;
   }
 
   /** @internal */
@@ -328,7 +332,7 @@ export abstract class JobExecutor implements Executor, JobKeeper, Admitter, Pool
       this.#failed++;
       job.finish(end);
     }
-    for (const job of [...this.#taken]) this.settled(job, end);
+    for (const job of this.#taken.list()) this.settled(job, end);
     this.#noteDrained();
   }
 
@@ -404,13 +408,12 @@ export abstract class JobExecutor implements Executor, JobKeeper, Admitter, Pool
   }
 
   #cancelOne(job: PendingJob, reason: unknown): void {
-    const handle = this.#handles.get(job);
-    if (handle !== undefined) handle.task.cancel(reason);
+    job.follower?.cancel(reason);
     if (job.end === null) job.cancel(reason); // of a call or a map; or the task of the handle has not begun to wait
   }
 
   #endHandle(handle: JobHandle<unknown>, pending: PendingJob, scope: Scope, end: JobEnd): void {
-    this.#handles.delete(pending);
+    pending.follower = null;
     handle.endNews();
     if (end.status === "failed") unobserved.add(scope, handle.task, end.error);
   }

@@ -12,7 +12,7 @@
  * The main module. Importing it in a worker runs the program again. So a job that is defined there is refused, unless it says
  * `inMain`: then the program has to stand behind `if (isMainThread)`.
  */
-import { describeValue, UsageError } from "../core/index.ts";
+import { describeValue, UsageError } from "../core/loopless.ts";
 import type { Coroutine } from "../core/index.ts";
 
 export interface JobOptions {
@@ -62,7 +62,7 @@ const defined = new Map<string, Map<string, AnyJob | "twice">>();
 /** Whether a second definition replaces the first: modules of tests may be loaded again, those of a worker are not. */
 const strictness = { isWorker: false };
 
-/** @internal */
+/** @package */
 export function beStrictAboutNames(): void {
   strictness.isWorker = true;
 }
@@ -139,7 +139,7 @@ function define(url: unknown, fn: unknown, isStream: boolean, options: JobOption
   return made;
 }
 
-/** The job of this thread, or why there is none. @internal */
+/** The job of this thread, or why there is none. @package */
 export function findJob(url: string, name: string): AnyJob | string {
   const module = defined.get(url);
   const found = module?.get(name);
@@ -151,7 +151,7 @@ export function findJob(url: string, name: string): AnyJob | string {
   return `its module defines no such job when it is imported, only ${names}; define it on the top level`;
 }
 
-/** @throws {UsageError} when it is none. @internal */
+/** @throws {UsageError} when it is none. @package */
 export function checkJob(what: string, value: unknown): asserts value is AnyJob {
   const it = value as Partial<AnyJob> | null | undefined;
   if (typeof it === "object" && it !== null && typeof it.fn === "function" && typeof it.url === "string") return;

@@ -4,9 +4,8 @@
  * It is an executor with one thread that runs all its jobs at the same time: coroutines share that thread's loop. It belongs to the scope
  * in which it was started. When that ends, what runs there is cancelled and awaited, then the thread ends: a scope spans threads.
  */
-import { currentScope } from "../core/index.ts";
-import type { Coroutine, Operation, TaskSnapshot } from "../core/index.ts";
-import { until } from "../core/index.ts";
+import { currentScope, Wait } from "../core/index.ts";
+import type { Coroutine, Operation, Started, TaskSnapshot, Waiter } from "../core/index.ts";
 import { JobExecutor } from "./job-executor.ts";
 import type { JobHandle } from "./job-handle.ts";
 import { job as defineJob } from "./job.ts";
@@ -85,14 +84,48 @@ export class LoopThread extends JobExecutor {
     return (this.trySubmit as (...args: unknown[]) => JobHandle<never>).apply(this, call);
   }
 
-  /** What runs there at this moment: all tasks of its loop, their states and what they wait for. */
+  /**
+   * What runs there at this moment: all tasks of its loop, their states and what they wait for; nothing once the thread has ended. While its loop is
+   * blocked there is no answer: put a `timeout` around it, or take a `snapshot` (`fibril/inspector`), which says so. Cancelling asks no longer.
+   */
   tasks(): Operation<readonly TaskSnapshot[]> {
-    const answer = (this.#threads.threads[0]?.tasks() ?? Promise.resolve([])) as Promise<readonly TaskSnapshot[]>;
-    return until(answer);
+    return { [Symbol.iterator]: () => new AskTasks(this.name, this.#threads) };
   }
 
   #stop(): Operation<void> {
     return this.shutdown({ cancelPending: true, cancelRunning: true });
+  }
+}
+
+class AskTasks extends Wait<readonly TaskSnapshot[]> {
+  readonly #name: string;
+  readonly #pool: WorkerPool;
+  #takeBack: (() => void) | null = null;
+
+  constructor(name: string, pool: WorkerPool) {
+    super();
+    this.#name = name;
+    this.#pool = pool;
+  }
+
+  get reason(): string {
+    return `the tasks of thread "${this.#name}"`;
+  }
+
+  override get external(): boolean {
+    return true;
+  }
+
+  protected start(task: Waiter): Started<readonly TaskSnapshot[]> {
+    const [thread] = this.#pool.threads;
+    if (thread === undefined || thread.isGone) return task.complete(this, []);
+    this.#takeBack = thread.tasks((tasks) => void task.wake(this, tasks as readonly TaskSnapshot[]));
+    return task.park(this);
+  }
+
+  withdraw(): boolean {
+    this.#takeBack?.();
+    return true;
   }
 }
 

@@ -16,9 +16,9 @@ import {
   Wait,
   yieldNow,
 } from "../core/index.ts";
-import type { Coroutine, EventLoop, Operation, Started, Waiter } from "../core/index.ts";
+import type { Coroutine, EventLoop, JobBlocker, Operation, Started, Task, Waiter } from "../core/index.ts";
 import type { AnyJob } from "./job.ts";
-import type { CarriedValue, JobEnd, JobNews, JobShape, PoolJob } from "./pool.ts";
+import type { CarriedValue, JobEnd, JobNews, JobShape, JobWhereabouts, PoolJob } from "./pool.ts";
 
 /** `"new"`: nobody has it yet. `"queued"`: in line. `"taken"`: a pool has it. */
 export type PendingState = "new" | "queued" | "taken" | "settled";
@@ -29,6 +29,7 @@ export interface JobKeeper {
   readonly isOutside: boolean;
   cancelJob(job: PendingJob, reason: unknown): "withdrawn" | "requested";
   hasBegun(job: PendingJob): boolean;
+  whereIs(job: PendingJob): JobWhereabouts | null;
 }
 
 /** What a job is submitted with. */
@@ -52,6 +53,10 @@ export class PendingJob extends Wait<unknown> implements PoolJob {
   ahead: PendingJob | null = null;
   behind: PendingJob | null = null;
   state: PendingState = "new";
+  /** Its place among those that the pool has, see `TakenJobs`. */
+  takenAt = -1;
+  /** The task behind its handle, while that is there to be cancelled. */
+  follower: Task<unknown> | null = null;
   /** Set by the pool that has it. */
   place: unknown = null;
   readonly request: JobRequest;
@@ -115,7 +120,27 @@ export class PendingJob extends Wait<unknown> implements PoolJob {
   }
 
   get reason(): string {
-    return `job "${this.name}" (${this.hasBegun ? "running" : "pending"} in ${this.#keeper.name})`;
+    return `job "${this.name}" #${this.id} (${this.standing} in ${this.#keeper.name})`;
+  }
+
+  /** How far it is, as far as is known here. */
+  get standing(): JobBlocker["state"] {
+    if (this.state !== "taken") return this.state;
+    return this.#keeper.hasBegun(this) ? "running" : "sent";
+  }
+
+  override get blocker(): JobBlocker {
+    const where = this.state === "taken" ? this.#keeper.whereIs(this) : null;
+    return {
+      kind: "job",
+      id: this.id,
+      name: this.name,
+      executor: this.#keeper.name,
+      state: this.standing,
+      ageMs: this.ageMs(),
+      threadId: where === null ? null : where.threadId,
+      task: where === null ? null : where.task,
+    };
   }
 
   override get external(): boolean {
@@ -129,6 +154,10 @@ export class PendingJob extends Wait<unknown> implements PoolJob {
   remainingMs(): number {
     const { deadline, loop } = this.request;
     return deadline === Infinity ? Infinity : Math.max(0, deadline - loop.now());
+  }
+
+  ageMs(): number {
+    return this.request.loop.now() - this.submittedAt;
   }
 
   protected start(task: Waiter): Started<unknown> {
@@ -170,7 +199,7 @@ export class PendingJob extends Wait<unknown> implements PoolJob {
   }
 }
 
-/** Waits for the job and gives its value; throws what it threw. Cancelling cancels the job. @internal */
+/** Waits for the job and gives its value; throws what it threw. Cancelling cancels the job. @package */
 export function* outcomeOf(pending: PendingJob): Coroutine<unknown> {
   let end: JobEnd;
   try {
@@ -189,7 +218,7 @@ export function* outcomeOf(pending: PendingJob): Coroutine<unknown> {
 
 /**
  * Runs `body`, which waits for the job, until `limitMs` after it was submitted: what it has waited for room counts.
- * @throws {TimeoutError} @internal
+ * @throws {TimeoutError} @package
  */
 export function* within(pending: PendingJob, limitMs: number, body: () => Operation<unknown>): Coroutine<unknown> {
   const leftMs = Math.max(0, pending.submittedAt + limitMs - pending.loop.now());

@@ -4,6 +4,7 @@
  * The executor keeps the line of jobs, their priorities, the handles and the books. A pool takes jobs as it has room and tells
  * how each one ended, once. So a pool has six methods, and a test of the executor needs no thread.
  */
+import type { Waiter } from "../core/index.ts";
 import type { AnyJob } from "./job.ts";
 
 /** A job as its pool sees it. */
@@ -22,6 +23,8 @@ export interface PoolJob {
   readonly locals: readonly CarriedValue[] | null;
   /** How much time it has left, in milliseconds; `Infinity` for no deadline. */
   remainingMs(): number;
+  /** How long ago it was submitted, in milliseconds. */
+  ageMs(): number;
   /** Where a pool that runs jobs on the loop of who submits should run it. */
   readonly loop: object;
   /** For the pool alone. */
@@ -64,6 +67,14 @@ export interface PoolListener {
   broke(cause: unknown): void;
 }
 
+/** Where a job is, as far as observers can follow it. */
+export interface JobWhereabouts {
+  /** Of the thread that has it. */
+  readonly threadId: number | null;
+  /** The task of this thread that runs it. */
+  readonly task: Waiter | null;
+}
+
 export interface PoolStatistics {
   /** Threads, or how many jobs it runs at a time. */
   readonly workers: number;
@@ -87,6 +98,8 @@ export interface Pool {
   cancel(job: PoolJob, reason: unknown): "withdrawn" | "requested";
   /** Whether the job has begun. */
   hasBegun(job: PoolJob): boolean;
+  /** Where a job is that it has taken. Absent: that cannot be told. */
+  whereIs?(job: PoolJob): JobWhereabouts | null;
   /** Of a `"stream"`: `count` more items may be sent. */
   grant(job: PoolJob, count: number): void;
   statistics(): PoolStatistics;

@@ -5,7 +5,7 @@
  * that cannot be cloned. So an error travels as plain data: class name, message, stack, code, cause, the errors of an
  * `AggregateError`, and those own properties that are plain values.
  */
-import { describeValue } from "../core/index.ts";
+import { describeValue } from "../core/loopless.ts";
 import { classNameOf } from "./errors.ts";
 
 type Plain = string | number | boolean | null | bigint;

@@ -7,10 +7,12 @@
 import { Cancelled, CancelledError, sequenceOf, until } from "../core/index.ts";
 import type { Coroutine, Operation } from "../core/index.ts";
 import { setCarried } from "./carried.ts";
-import { setTaskJob, withJob } from "./job-context.ts";
+import { withJob } from "./job-context.ts";
 import type { JobContext } from "./job-context.ts";
 import type { AnyJob } from "./job.ts";
 import type { CarriedValue, JobShape } from "./pool.ts";
+import { BatchFailure, isCoroutine } from "./returned.ts";
+import { setTaskJob } from "./task-job.ts";
 
 /** What it is given. */
 export interface JobCall {
@@ -21,19 +23,6 @@ export interface JobCall {
   readonly context: JobContext;
   /** Of a stream: sends one value; waits while the receiver has enough. */
   readonly emit?: (value: unknown) => Operation<void> | null;
-}
-
-/** A batch that has failed: what was done before, and where it failed. */
-export class BatchFailure {
-  readonly done: readonly unknown[];
-  readonly index: number;
-  readonly error: unknown;
-
-  constructor(done: readonly unknown[], index: number, error: unknown) {
-    this.done = done;
-    this.index = index;
-    this.error = error;
-  }
 }
 
 type AnyFunction = (...args: readonly unknown[]) => unknown;
@@ -90,30 +79,10 @@ function* emitAll(call: JobCall, fn: AnyFunction): Coroutine<void> {
   }
 }
 
-/** Whether there is nothing to wait for. */
-export function isPlainResult(value: unknown): boolean {
-  return !isCoroutine(value) && typeof (value as Partial<PromiseLike<unknown>> | null | undefined)?.then !== "function";
-}
-
 function* resultOf(value: unknown): Coroutine<unknown> {
-  if (isCoroutine(value)) return yield* value;
+  if (isCoroutine(value)) return yield* value as Coroutine<unknown>;
   if (typeof (value as Partial<PromiseLike<unknown>> | null | undefined)?.then === "function") {
     return yield* until(value as PromiseLike<unknown>);
   }
   return value;
-}
-
-const generatorPrototype = Object.getPrototypeOf(function* () {}.prototype) as object;
-
-function isCoroutine(value: unknown): value is Coroutine<unknown> {
-  return typeof value === "object" && value !== null && generatorPrototype.isPrototypeOf(value);
-}
-
-/** What code throws that has been told to stop. */
-export function isCancellation(error: unknown): boolean {
-  return (
-    error instanceof Cancelled ||
-    error instanceof CancelledError ||
-    (error instanceof Error && (error.name === "AbortError" || error.name === "CancelledError"))
-  );
 }

@@ -4,7 +4,7 @@
  * Those who wait are served first come first served, whatever the priority of their job: priorities order the line, not the door to it.
  */
 import { QueuedWait, taskOf } from "../core/index.ts";
-import type { Started, Task, Waiter, WaitQueue } from "../core/index.ts";
+import type { JobBlocker, Started, Task, Waiter, WaitQueue } from "../core/index.ts";
 import type { SubmitOptions } from "./executor.ts";
 import type { JobCall } from "./job-call.ts";
 import type { JobHandle } from "./job-handle.ts";
@@ -43,6 +43,10 @@ export abstract class Admission<T> extends QueuedWait<T> {
 
   get reason(): string {
     return `room for job "${this.pending.name}" in ${this.executor.name}`;
+  }
+
+  override get blocker(): JobBlocker | null {
+    return this.pending.blocker;
   }
 
   override get external(): boolean {

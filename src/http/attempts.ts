@@ -32,7 +32,7 @@ export function failedAttempts(error: unknown): readonly FailedAttempt[] {
   return typeof error === "object" && error !== null ? (earlier.get(error) ?? NONE) : NONE;
 }
 
-/** @internal */
+/** @package */
 export function noteFailedAttempts(error: unknown, attempts: readonly FailedAttempt[]): void {
   if (attempts.length > 0 && typeof error === "object" && error !== null)
     earlier.set(error, Object.freeze([...attempts]));

@@ -20,7 +20,7 @@ import { checkCount, checkStatusCheck, checkTimeouts, DEFAULT_MAX_BODY_BYTES } f
 import type { StatusCheck } from "./limits.ts";
 import type { RequestOptions } from "./options.ts";
 import type { HttpResponse } from "./response.ts";
-import type { BodyEnding, ResponseOrigin } from "./response-carrier.ts";
+import type { BodyEnding, EarlierTimes } from "./response-carrier.ts";
 import { NO_TIME } from "./response-parts.ts";
 import type { SendingCall } from "./send.ts";
 import type { SessionContext } from "./session-context.ts";
@@ -45,7 +45,7 @@ export class ComposedCall implements SendingCall, SignalWatcher {
   readonly #context: SessionContext;
   readonly #signals: readonly AbortSignal[];
   readonly #opened: Set<HttpResponse> = new Set();
-  #earlier: ResponseOrigin["earlier"] = NO_TIME;
+  #earlier: EarlierTimes = NO_TIME;
   #last: Transfer | null = null;
   /** What an abort ends now. */
   #scope: Scope | null = null;
@@ -90,7 +90,7 @@ export class ComposedCall implements SendingCall, SignalWatcher {
     this.#context.pool.pause(origin, ms);
   }
 
-  timeBefore(transfer: Transfer): ResponseOrigin["earlier"] {
+  timeBefore(transfer: Transfer): EarlierTimes {
     const last = this.#last;
     this.#last = transfer;
     if (last === null) return NO_TIME;

@@ -156,14 +156,14 @@ export interface ObserverOptions {
   readonly observer?: RequestObserver | readonly RequestObserver[];
 }
 
-/** What somebody else shows as an observer whenever he listens: a channel of `diagnostics_channel`. @internal */
+/** What somebody else shows as an observer whenever he listens: a channel of `diagnostics_channel`. @package */
 export interface ConditionalObserver extends RequestObserver {
   readonly isListening: boolean;
 }
 
 let requests = 0;
 
-/** The observers of one session. @internal */
+/** The observers of one session. @package */
 export class ObserverHub {
   readonly #loop: LoopPort;
   readonly #conditional: ConditionalObserver | null;
@@ -252,7 +252,7 @@ function checkObserver(observer: Partial<RequestObserver> | null | undefined): v
   throw new UsageError(`an observer must have a method \`event(event)\`, got ${describeValue(observer)}`);
 }
 
-/** One request, as its observers see it; shared by all its exchanges. @internal */
+/** One request, as its observers see it; shared by all its exchanges. @package */
 export class RequestTrace {
   readonly hub: ObserverHub;
   readonly requestId: number;
@@ -295,7 +295,7 @@ export class RequestTrace {
   }
 }
 
-/** One exchange, as its observers see it. @internal */
+/** One exchange, as its observers see it. @package */
 export class ExchangeTrace {
   readonly #request: RequestTrace;
   readonly #facts: ExchangeFacts;

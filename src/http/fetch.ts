@@ -31,7 +31,7 @@ export interface FetchingSession {
   request(method: string, url: string | URL, options: RequestOptions): Operation<HttpResponse>;
 }
 
-/** @param calls Takes the tasks that have not ended, so that the session can end them. @internal */
+/** @param calls Takes the tasks that have not ended, so that the session can end them. @package */
 export function makeFetch(session: FetchingSession, loop: EventLoop, calls: Set<Task<unknown>>): Fetch {
   return async function fetch(input, init) {
     const order = readOrder(input, init ?? {}); // the standard takes `null` for nothing given

@@ -26,7 +26,7 @@ export interface Closeable {
   close(): void;
 }
 
-/** What all requests of one call share: the first one, its retries, its redirects, what middlewares make of them. @internal */
+/** What all requests of one call share: the first one, its retries, its redirects, what middlewares make of them. @package */
 export interface RequestCall {
   readonly loop: LoopPort;
   readonly options: PlainRequestOptions;
@@ -51,7 +51,7 @@ export interface RequestCall {
   pauseHost(origin: string, ms: number): void;
 }
 
-/** What is sent. @internal */
+/** What is sent. @package */
 export interface RequestParts {
   readonly method: string;
   readonly target: Target;
@@ -171,7 +171,7 @@ export class HttpRequest {
   }
 }
 
-/** The first request of a call, from what the caller gave. @internal */
+/** The first request of a call, from what the caller gave. @package */
 export function requestParts(
   subject: RequestSubject,
   target: Target,

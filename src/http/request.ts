@@ -9,7 +9,7 @@ import { Wait } from "../lowlevel.ts";
 import type { Started, Waiter } from "../lowlevel.ts";
 import { Drain } from "./body/drain.ts";
 import { BodyConsumedError, describeRequest, ResponseError, TooManyRedirects, withoutCredentials } from "./errors.ts";
-import type { HttpTimeouts, Redirect, RequestSubject } from "./errors.ts";
+import type { HttpTimeouts, Redirect } from "./errors.ts";
 import type { RequestTrace } from "./events.ts";
 import { mergeHeaders, ResponseHeaders, withDefaultHeader } from "./headers.ts";
 import type { OutgoingHeaders } from "./headers.ts";
@@ -22,7 +22,8 @@ import { openBody } from "./body/reading.ts";
 import type { PlainRequestOptions } from "./plain-request.ts";
 import { HttpResponse } from "./response.ts";
 import { EXCERPT_BYTES, excerptOf } from "./response-excerpt.ts";
-import type { ResponseOrigin } from "./response-carrier.ts";
+import { ResponseOrigin } from "./response-carrier.ts";
+import type { EarlierTimes } from "./response-carrier.ts";
 import { NO_TIME } from "./response-parts.ts";
 import { isRedirect, redirectHeaders, redirectMethod, redirectTarget, resolveTarget } from "./target.ts";
 import type { Target } from "./target.ts";
@@ -30,16 +31,10 @@ import { checkCount, checkStatusCheck, checkTimeouts, DEFAULT_MAX_BODY_BYTES, is
 import type { StatusCheck } from "./limits.ts";
 import { checkLoop } from "./session-context.ts";
 import type { SessionContext } from "./session-context.ts";
-import { Transfer } from "./transfer.ts";
+import { Transfer, TransferPlan } from "./transfer.ts";
 import type { TransferOwner } from "./transfer.ts";
 
-/** One request to one target: the first one, or what a redirect makes of it. */
-interface Hop {
-  readonly subject: RequestSubject;
-  readonly target: Target;
-  readonly headers: OutgoingHeaders;
-  readonly body: OutgoingBody;
-}
+const NO_REDIRECTS: readonly Redirect[] = Object.freeze([]);
 
 type Settlement = { readonly response: HttpResponse } | { readonly error: unknown };
 
@@ -52,15 +47,14 @@ export class RequestWait extends Wait<HttpResponse> implements TransferOwner {
   #isStarting = false;
   /** Set when it ends before it is parked. */
   #settlement: Settlement | null = null;
-  #hop: Hop | null = null;
   #transfer: Transfer | null = null;
   #drain: Drain | null = null;
   #startedAt = 0;
   #timeouts: HttpTimeouts;
   /** `null` when nobody listens. */
   #trace: RequestTrace | null = null;
-  #redirects: Redirect[] = [];
-  #earlier: ResponseOrigin["earlier"] = NO_TIME;
+  #redirects = NO_REDIRECTS;
+  #earlier: EarlierTimes = NO_TIME;
 
   constructor(context: SessionContext, method: string, url: string | URL, options: PlainRequestOptions) {
     super();
@@ -81,19 +75,19 @@ export class RequestWait extends Wait<HttpResponse> implements TransferOwner {
     const { loop } = this.#context;
     checkLoop(this.#context, task.loop);
     if (this.#waiter !== null) throw sharedWait(this.reason);
-    let first: Hop;
+    let first: TransferPlan;
+    this.#startedAt = loop.now();
     try {
       this.#timeouts = checkTimeouts(this.#options.timeout, this.#context.timeouts);
-      first = this.#firstHop();
+      first = this.#firstPlan();
       this.#trace = this.#context.observers.begin(this.#options.observer);
     } catch (error) {
       return task.fail(this, error);
     }
     this.#waiter = task;
     this.#settlement = null;
-    this.#redirects = [];
+    this.#redirects = NO_REDIRECTS;
     this.#earlier = NO_TIME;
-    this.#startedAt = loop.now();
     this.#isStarting = true;
     this.#send(first, 0, this.#startedAt);
     this.#isStarting = false;
@@ -119,7 +113,7 @@ export class RequestWait extends Wait<HttpResponse> implements TransferOwner {
     return "error" in settlement ? task.fail(this, settlement.error) : task.complete(this, settlement.response);
   }
 
-  #firstHop(): Hop {
+  #firstPlan(): TransferPlan {
     const { base, pool } = this.#context;
     const { headers: changes, query, maxRedirects, maxBodyBytes } = this.#options;
     if (maxRedirects !== undefined) checkCount("maxRedirects", maxRedirects, 0);
@@ -127,22 +121,22 @@ export class RequestWait extends Wait<HttpResponse> implements TransferOwner {
     if (maxBodyBytes !== undefined) checkCount("maxBodyBytes", maxBodyBytes, 0);
     const method = this.#method;
     const target = resolveTarget(method, this.#url, base, query, pool.canonicalOrigin);
-    const subject: RequestSubject = { method, url: target.url };
     let { headers } = this.#context;
+    const subject = { method, url: target.url };
     if (changes !== undefined) headers = mergeHeaders(headers, changes, subject);
     if (target.authorization !== undefined) headers = withDefaultHeader(headers, "authorization", target.authorization);
     const encoded = encodeBody(this.#options, headers, subject);
-    return { subject, target, headers: encoded.headers, body: encoded.body };
+    return this.#plan(method, target, encoded.headers, encoded.body);
   }
 
-  #send(hop: Hop, ticket: number, now: number): void {
-    this.#hop = hop;
-    const { subject, target, headers, body } = hop;
+  #plan(method: string, target: Target, headers: OutgoingHeaders, body: OutgoingBody): TransferPlan {
     const timeouts = this.#timeouts;
-    const totalDeadline = this.#startedAt + timeouts.totalMs;
     const { maxBodyBytes = this.#context.maxBodyBytes ?? Infinity } = this.#options;
-    const trace = this.#trace === null ? null : this.#trace.exchange(subject, 1);
-    const plan = { subject, target, headers, body, timeouts, totalDeadline, maxBodyBytes, trace };
+    return new TransferPlan(method, target, headers, body, timeouts, this.#startedAt + timeouts.totalMs, maxBodyBytes);
+  }
+
+  #send(plan: TransferPlan, ticket: number, now: number): void {
+    if (this.#trace !== null) plan.trace = this.#trace.exchange(plan, 1);
     this.#transfer = new Transfer(this.#context, this, plan, ticket);
     this.#transfer.begin(now);
   }
@@ -159,16 +153,8 @@ export class RequestWait extends Wait<HttpResponse> implements TransferOwner {
       this.#redirect(transfer, transfer.responseHeaders["location"]);
     } else if (raiseForStatus !== false && this.#isRaised(raiseForStatus, transfer)) this.#raise(transfer);
     else if (this.#waiter !== null) {
-      const { loop, holdings } = this.#context;
       const { maxBodyBytes = this.#context.maxBodyBytes ?? DEFAULT_MAX_BODY_BYTES } = this.#options;
-      const origin = {
-        loop,
-        holdings,
-        startedAt: this.#startedAt,
-        redirects: this.#redirects,
-        earlier: this.#earlier,
-        maxBodyBytes,
-      };
+      const origin = new ResponseOrigin(this.#context, this.#startedAt, this.#redirects, this.#earlier, maxBodyBytes);
       const response = new HttpResponse(transfer, origin, openBody(transfer, this.#context, this.#options));
       const problem = this.#options.range === undefined ? null : this.#rangeProblem(transfer, response);
       if (problem === null) return this.#settle({ response });
@@ -208,7 +194,6 @@ export class RequestWait extends Wait<HttpResponse> implements TransferOwner {
     this.#waiter = null;
     this.#transfer = null;
     this.#drain = null;
-    this.#hop = null;
   }
 
   #raise(transfer: Transfer): void {
@@ -221,15 +206,15 @@ export class RequestWait extends Wait<HttpResponse> implements TransferOwner {
   }
 
   #redirect(transfer: Transfer, location: string): void {
-    let next: Hop;
+    let next: TransferPlan;
     try {
-      next = this.#nextHop(transfer, location);
+      next = this.#nextPlan(transfer, location);
     } catch (error) {
       this.#settle({ error });
       transfer.cancel();
       return;
     }
-    this.#trace?.redirect(transfer.subject, 1, transfer.status, next.subject.url);
+    this.#trace?.redirect(transfer.subject, 1, transfer.status, next.url);
     this.#drainBody(transfer, 0, () => {
       const { queueMs, connectMs, headersMs, since } = transfer;
       const earlier = this.#earlier;
@@ -253,19 +238,16 @@ export class RequestWait extends Wait<HttpResponse> implements TransferOwner {
     this.#drain.begin();
   }
 
-  #nextHop(transfer: Transfer, location: string): Hop {
-    const { status, subject } = transfer;
-    const { target: from, body } = this.#hop!;
-    const { headers: sent } = this.#hop!;
+  #nextPlan({ status, plan }: Transfer, location: string): TransferPlan {
+    const { target: from, headers: sent, body } = plan;
     const { maxRedirects = this.#context.maxRedirects } = this.#options;
-    const target = redirectTarget(subject.method, from.url, location);
-    this.#redirects.push({ status, url: from.url, location: target.url });
-    if (this.#redirects.length > maxRedirects) throw new TooManyRedirects(subject, this.#redirects);
-    const method = redirectMethod(subject.method, status);
-    const keepsBody = method === subject.method;
+    const target = redirectTarget(plan.method, from.url, location);
+    this.#redirects = [...this.#redirects, { status, url: from.url, location: target.url }];
+    if (this.#redirects.length > maxRedirects) throw new TooManyRedirects(plan, this.#redirects);
+    const method = redirectMethod(plan.method, status);
+    const keepsBody = method === plan.method;
     const headers = redirectHeaders(sent, from.origin, target.origin, keepsBody);
-    if (keepsBody && body.stream !== undefined && !isReplayable(body.stream))
-      throw new BodyConsumedError(subject, status);
-    return { subject: { method, url: target.url }, target, headers, body: keepsBody ? body : NO_BODY };
+    if (keepsBody && body.stream !== undefined && !isReplayable(body.stream)) throw new BodyConsumedError(plan, status);
+    return this.#plan(method, target, headers, keepsBody ? body : NO_BODY);
   }
 }

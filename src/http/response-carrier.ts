@@ -1,15 +1,15 @@
 /**
  * What a response is told by: the exchange that brought it, its body, and the call that it belongs to.
  *
- * A response from the network and one that was made are read in the same ways. What they have in common is here, as interfaces: the
- * class itself knows neither sockets nor sources.
+ * A response from the network and one that was made are read in the same ways. What they have in common is here: the class itself
+ * knows neither sockets nor sources.
  */
 import type { Operation } from "../core/index.ts";
 import type { LoopPort } from "../lowlevel.ts";
 import type { Redirect, RequestSubject } from "./errors.ts";
 import type { Holdings } from "./holdings.ts";
 
-/** Headers as undici gives them: lower-case names. @internal */
+/** Headers as undici gives them: lower-case names. @package */
 export type HeaderFields = Readonly<Record<string, string | string[] | undefined>>;
 
 /** Where the time went, in milliseconds. With redirects, the phases are the sums over all requests. */
@@ -26,7 +26,7 @@ export interface HttpTimings {
   readonly totalMs: number;
 }
 
-/** What brought a response, a transfer or whoever made it, as far as the response tells of it. @internal */
+/** What brought a response, a transfer or whoever made it, as far as the response tells of it. @package */
 export interface ResponseCarrier {
   readonly subject: RequestSubject;
   readonly status: number;
@@ -42,7 +42,7 @@ export interface ResponseCarrier {
   readonly bodyMs: number;
 }
 
-/** What an aborted signal ends, and what tells it that there is nothing left to end. @internal */
+/** What an aborted signal ends, and what tells it that there is nothing left to end. @package */
 export interface BodyEnding {
   /** Ends a body that has not ended, with an error for whoever reads. */
   fail(error: unknown): void;
@@ -50,7 +50,7 @@ export interface BodyEnding {
   onEnd: (() => void) | null;
 }
 
-/** The body, however it comes. @internal */
+/** The body, however it comes. @package */
 export interface BodyAccess {
   /** The content encodings that are undone, in this order. */
   readonly encodings?: readonly { readonly name: string }[] | null;
@@ -66,14 +66,32 @@ export interface BodyAccess {
   close(): void;
 }
 
-/** What came before the exchange that brought the response. @internal */
-export interface ResponseOrigin {
+/** The time of the exchanges before. @package */
+export type EarlierTimes = Pick<HttpTimings, "queueMs" | "connectMs" | "headersMs" | "bodyMs">;
+
+/** What came before the exchange that brought the response. @package */
+export class ResponseOrigin {
   readonly loop: LoopPort;
   readonly holdings: Holdings | null;
   /** When the request was made, on the loop's clock. */
   readonly startedAt: number;
   readonly redirects: readonly Redirect[];
-  readonly earlier: Pick<HttpTimings, "queueMs" | "connectMs" | "headersMs" | "bodyMs">;
+  readonly earlier: EarlierTimes;
   /** Limit of text, json and bytes. */
   readonly maxBodyBytes: number;
+
+  constructor(
+    { loop, holdings }: { readonly loop: LoopPort; readonly holdings: Holdings | null },
+    startedAt: number,
+    redirects: readonly Redirect[],
+    earlier: EarlierTimes,
+    maxBodyBytes: number,
+  ) {
+    this.loop = loop;
+    this.holdings = holdings;
+    this.startedAt = startedAt;
+    this.redirects = redirects;
+    this.earlier = earlier;
+    this.maxBodyBytes = maxBodyBytes;
+  }
 }

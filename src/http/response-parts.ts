@@ -8,7 +8,7 @@ import type { MadeBodySource } from "./body/made-source.ts";
 import type { RequestSubject } from "./errors.ts";
 import type { HeadersInit, OutgoingHeaders } from "./headers.ts";
 import type { RequestCall } from "./http-request.ts";
-import type { HeaderFields, ResponseCarrier, ResponseOrigin } from "./response-carrier.ts";
+import type { EarlierTimes, HeaderFields, ResponseCarrier, ResponseOrigin } from "./response-carrier.ts";
 
 /** What a response is made of. */
 export interface ResponseParts {
@@ -20,7 +20,7 @@ export interface ResponseParts {
   readonly body?: MadeBodySource;
 }
 
-/** Another head on the same body, or on one that was made. @internal */
+/** Another head on the same body, or on one that was made. @package */
 export class ChangedCarrier implements ResponseCarrier {
   readonly subject: RequestSubject;
   readonly status: number;
@@ -61,10 +61,10 @@ export class ChangedCarrier implements ResponseCarrier {
   }
 }
 
-/** @internal */
-export const NO_TIME: ResponseOrigin["earlier"] = Object.freeze({ queueMs: 0, connectMs: 0, headersMs: 0, bodyMs: 0 });
+/** @package */
+export const NO_TIME: EarlierTimes = Object.freeze({ queueMs: 0, connectMs: 0, headersMs: 0, bodyMs: 0 });
 
-/** What the body of a response belongs to. @internal */
+/** What the body of a response belongs to. @package */
 export function placeOf(call: RequestCall | null, origin: ResponseOrigin, subject: RequestSubject): MadeBodyPlace {
   const { loop, holdings } = origin;
   if (call === null)
@@ -73,13 +73,13 @@ export function placeOf(call: RequestCall | null, origin: ResponseOrigin, subjec
   return { subject, loop, holdings, deadline, totalMs: timeouts.totalMs, maxChunkedBytes };
 }
 
-/** @throws {UsageError} @internal */
+/** @throws {UsageError} @package */
 export function checkStatus(status: number): void {
   if (Number.isInteger(status) && status >= 200 && status <= 999) return;
   throw new UsageError(`the status of a response must be a whole number from 200 to 999, got ${describeValue(status)}`);
 }
 
-/** @internal */
+/** @package */
 export function fieldsOf(list: OutgoingHeaders): HeaderFields {
   const fields: Record<string, string | string[]> = Object.create(null) as Record<string, string | string[]>;
   for (let i = 0; i < list.length; i += 2) {
@@ -89,7 +89,7 @@ export function fieldsOf(list: OutgoingHeaders): HeaderFields {
   return fields;
 }
 
-/** @internal */
+/** @package */
 export function listOf(fields: HeaderFields): OutgoingHeaders {
   return Object.keys(fields).flatMap((name) => [name, fields[name]!]);
 }

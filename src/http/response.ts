@@ -30,7 +30,8 @@ import { isRaised } from "./limits.ts";
 import type { StatusCheck } from "./limits.ts";
 import { parseLinks } from "./links.ts";
 import type { Link } from "./links.ts";
-import type { BodyAccess, BodyEnding, HttpTimings, ResponseCarrier, ResponseOrigin } from "./response-carrier.ts";
+import { ResponseOrigin } from "./response-carrier.ts";
+import type { BodyAccess, BodyEnding, HttpTimings, ResponseCarrier } from "./response-carrier.ts";
 import { ChangedCarrier, checkStatus, fieldsOf, listOf, NO_TIME, placeOf } from "./response-parts.ts";
 import type { ResponseParts } from "./response-parts.ts";
 import { readExcerpt } from "./response-excerpt.ts";
@@ -389,7 +390,7 @@ function madeResponse(
   checkStatus(status);
   const { method, url } = subject;
   const fields = fieldsOf(mergeHeaders([], headers, { method, url }));
-  const origin = { loop, holdings, startedAt, redirects, earlier: NO_TIME, maxBodyBytes };
+  const origin = new ResponseOrigin({ loop, holdings }, startedAt, redirects, NO_TIME, maxBodyBytes);
   const body = new MadeBody(parts.body, placeOf(call, origin, { method, url }), behind);
   const came = { subject: { method, url }, queueMs: 0, connectMs: 0, headersMs: body.since - startedAt };
   const response = new HttpResponse(

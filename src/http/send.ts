@@ -12,16 +12,17 @@ import { openBody } from "./body/reading.ts";
 import { describeRequest } from "./errors.ts";
 import type { HttpRequest, RequestCall } from "./http-request.ts";
 import { HttpResponse } from "./response.ts";
-import type { ResponseOrigin } from "./response-carrier.ts";
+import { ResponseOrigin } from "./response-carrier.ts";
+import type { EarlierTimes } from "./response-carrier.ts";
 import { checkLoop } from "./session-context.ts";
 import type { SessionContext } from "./session-context.ts";
-import { Transfer } from "./transfer.ts";
+import { Transfer, TransferPlan } from "./transfer.ts";
 import type { TransferOwner } from "./transfer.ts";
 
 /** The call, as far as it counts what its exchanges took. */
 export interface SendingCall extends RequestCall {
   /** The time that the exchanges before this one took, in phases. Begins a new one. */
-  timeBefore(transfer: Transfer): ResponseOrigin["earlier"];
+  timeBefore(transfer: Transfer): EarlierTimes;
   /** The place in line that the call has had; 0 for none yet. Whoever was sent on does not go to the end of the line. */
   ticket: number;
 }
@@ -33,7 +34,7 @@ export class SendWait extends Wait<HttpResponse> implements TransferOwner {
   readonly #request: HttpRequest;
   #waiter: Waiter | null = null;
   #transfer: Transfer | null = null;
-  #earlier: ResponseOrigin["earlier"] | null = null;
+  #earlier: EarlierTimes | null = null;
   #isStarting = false;
   /** Set when it ends before it is parked. */
   #settlement: Settlement | null = null;
@@ -55,11 +56,10 @@ export class SendWait extends Wait<HttpResponse> implements TransferOwner {
     if (this.#waiter !== null) throw sharedWait(this.reason);
     const { parts, attempt } = this.#request;
     const call = this.#request.call as SendingCall;
-    const subject = { method: parts.method, url: parts.target.url };
-    const trace = call.trace === null ? null : call.trace.exchange(subject, attempt);
-    const { timeouts, deadline: totalDeadline, maxChunkedBytes: maxBodyBytes } = call;
-    const { target, headers, body } = parts;
-    const plan = { subject, target, headers, body, timeouts, totalDeadline, maxBodyBytes, trace };
+    const { method, target, headers, body } = parts;
+    const { timeouts, deadline, maxChunkedBytes } = call;
+    const plan = new TransferPlan(method, target, headers, body, timeouts, deadline, maxChunkedBytes);
+    if (call.trace !== null) plan.trace = call.trace.exchange(plan, attempt);
     const transfer = new Transfer(this.#context, this, plan, call.ticket);
     this.#waiter = task;
     this.#transfer = transfer;
@@ -91,10 +91,9 @@ export class SendWait extends Wait<HttpResponse> implements TransferOwner {
 
   headArrived(transfer: Transfer): void {
     const { call, redirects } = this.#request;
-    const { loop, holdings } = this.#context;
     (call as SendingCall).ticket = transfer.ticket;
     const { startedAt, maxBodyBytes } = call;
-    const origin = { loop, holdings, startedAt, redirects, earlier: this.#earlier!, maxBodyBytes };
+    const origin = new ResponseOrigin(this.#context, startedAt, redirects, this.#earlier!, maxBodyBytes);
     const { options } = this.#request;
     const body = openBody(transfer, this.#context, options);
     const response = new HttpResponse(transfer, origin, body, call);

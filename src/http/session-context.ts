@@ -20,7 +20,7 @@ import type { StatusCheck } from "./limits.ts";
 import { parseBaseUrl } from "./target.ts";
 import type { BaseUrl } from "./target.ts";
 
-/** @internal */
+/** @package */
 export interface SessionContext {
   readonly loop: LoopPort;
   readonly pool: ConnectionPool;

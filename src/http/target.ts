@@ -14,7 +14,7 @@ export type Query =
   | Readonly<Record<string, QueryValue | readonly QueryValue[]>>
   | Iterable<readonly [string, QueryValue]>;
 
-export interface Target {
+export class Target {
   /** Without credentials and fragment. */
   readonly url: string;
   /** Scheme, host and port: what a connection belongs to. */
@@ -23,6 +23,13 @@ export interface Target {
   readonly path: string;
   /** `Basic …` when the URL had user and password. */
   readonly authorization: string | undefined;
+
+  constructor(url: string, origin: string, path: string, authorization?: string) {
+    this.url = url;
+    this.origin = origin;
+    this.path = path;
+    this.authorization = authorization;
+  }
 }
 
 /** What relative URLs are relative to, taken apart once. */
@@ -88,14 +95,14 @@ function plainTarget(
     const origin = canonical(base.origin);
     const path = url.startsWith("/") ? url : base.path + url;
     if (origin === undefined || !PLAIN.test(path)) return null;
-    return { url: origin + path, origin, path, authorization: undefined };
+    return new Target(origin + path, origin, path);
   }
   const pathAt = url.indexOf("/", "https://".length);
   if (pathAt === -1) return null;
   const origin = canonical(url.slice(0, pathAt));
   if (origin === undefined) return null;
   const path = url.slice(pathAt);
-  return PLAIN.test(path) ? { url, origin, path, authorization: undefined } : null;
+  return PLAIN.test(path) ? new Target(url, origin, path) : null;
 }
 
 function parse(method: string, url: string, base: URL | undefined): URL {
@@ -136,7 +143,7 @@ function toTarget(method: string, url: URL): Target {
   }
   url.hash = ""; // also when it is only the sign
   const { href, origin } = url;
-  return { url: href, origin, path: href.slice(origin.length), authorization };
+  return new Target(href, origin, href.slice(origin.length), authorization);
 }
 
 function basicAuthorization(method: string, url: URL): string {
@@ -160,9 +167,9 @@ export function isRedirect(status: number): boolean {
 export function redirectTarget(method: string, from: string, location: string): Target {
   // Location headers are bytes; undici hands them over as Latin-1, and servers that do not escape write UTF-8.
   const text = /[\u0080-\u00ff]/.test(location) ? Buffer.from(location, "latin1").toString("utf8") : location;
-  const target = toTarget(method, parse(method, text, new URL(from)));
+  const { url, origin, path } = toTarget(method, parse(method, text, new URL(from)));
   // Credentials that a server puts into a Location are not the caller's: they are not used.
-  return { ...target, authorization: undefined };
+  return new Target(url, origin, path);
 }
 
 /** 303 is "go and look there"; for 301 and 302 every client turns POST, and only POST, into GET. */

@@ -101,24 +101,19 @@ export const MODULES: Readonly<Record<string, ModuleSurface>> = {
   "fibril/asyncio": {
     functions: {
       asCompleted: { value: "CompletedIterator" },
-      captureCallGraph: { value: "FutureCallGraph" },
       createTask: { value: "Task of src/asyncio/task.ts", bodies: [[{ at: 0 }]] },
       currentTask: { value: "Task of src/asyncio/task.ts" },
-      ensureFuture: { value: "Future of src/asyncio/future.ts" },
-      gather: { value: "Future of src/asyncio/future.ts" },
       getRunningLoop: { value: "EventLoop of src/asyncio/event-loop.ts" },
       newEventLoop: { value: "EventLoop of src/asyncio/event-loop.ts" },
       run: { promise: true },
       runCoroutineThreadsafe: { bodies: [[{ at: 0 }]] },
-      shield: { value: "Future of src/asyncio/future.ts" },
       sleep: { operation: "lazy" },
       timeout: { value: "Timeout" },
       timeoutAt: { value: "Timeout" },
       toThread: { operation: "lazy" },
       wait: { operation: "lazy" },
       waitFor: { operation: "lazy" },
-      wrapFuture: { value: "Future of src/asyncio/future.ts" },
-      wrapOperation: { value: "Future of src/asyncio/future.ts", bodies: [[{ at: 0 }]] },
+      wrapOperation: { bodies: [[{ at: 0 }]] },
     },
     classes: {
       Barrier: "Barrier of src/asyncio/barrier.ts",
@@ -128,10 +123,7 @@ export const MODULES: Readonly<Record<string, ModuleSurface>> = {
       Event: "Event of src/asyncio/event.ts",
       EventLoop: "EventLoop of src/asyncio/event-loop.ts",
       EventLoopOptions: "EventLoopOptions of src/asyncio/event-loop.ts",
-      ExceptionContext: "ExceptionContext",
       Executor: "Executor",
-      Future: "Future of src/asyncio/future.ts",
-      FutureCallGraph: "FutureCallGraph",
       GatherOptions: "GatherOptions",
       LifoQueue: "LifoQueue of src/asyncio/queue.ts",
       Lock: "Lock of src/asyncio/lock.ts",
@@ -225,6 +217,7 @@ export const MODULES: Readonly<Record<string, ModuleSurface>> = {
       executorFromEnvironment: { value: "JobExecutor" },
       openExecutor: { value: "JobExecutor" },
       serveJobs: { operation: "lazy" },
+      startJobServer: { value: "JobServerHandle" },
       toThread: { operation: "lazy" },
     },
     classes: {
@@ -233,12 +226,14 @@ export const MODULES: Readonly<Record<string, ModuleSurface>> = {
       InlineExecutor: "InlineExecutor",
       JobExecutor: "JobExecutor",
       JobHandle: "JobHandle",
+      JobServerHandle: "JobServerHandle",
       LoopThread: "LoopThread",
       MemoryEngine: "MemoryEngine",
       Pool: "Pool",
       QueueEngine: "QueueEngine",
       QueueExecutor: "QueueExecutor",
-      ServeOptions: "ServeOptions of src/executors/queue/job-server.ts",
+      ServeOptions: "ServeOptions of src/executors/queue/serve-options.ts",
+      ServerView: "ServerView",
       ThreadChannel: "ThreadChannel",
       ThreadPool: "ThreadPool",
       ThreadReceiver: "ThreadReceiver",
@@ -250,6 +245,7 @@ export const MODULES: Readonly<Record<string, ModuleSurface>> = {
     functions: { simulate: { promise: true, bodies: [[{ at: 0 }]] }, simulateSync: { bodies: [[{ at: 0 }]] } },
     classes: {},
   },
+  "fibril/inspector": { functions: { snapshot: { operation: "lazy" } }, classes: {} },
   "fibril/interop": {
     functions: {
       aborted: { operation: "lazy" },
@@ -332,6 +328,9 @@ export const CLASSES: Readonly<Record<string, ClassSurface>> = {
       requestCancel: { operation: "lazy" },
       states: { operation: "lazy" },
       counts: { operation: "lazy" },
+      putSchedule: { operation: "lazy" },
+      removeSchedule: { operation: "lazy" },
+      schedules: { operation: "lazy" },
       subscribe: { operation: "lazy" },
       watchCancels: { operation: "lazy" },
       close: { promise: true },
@@ -372,24 +371,15 @@ export const CLASSES: Readonly<Record<string, ClassSurface>> = {
   "EventLoop of src/asyncio/event-loop.ts": {
     properties: { kernel: "EventLoop" },
     methods: {
-      createFuture: { value: "Future of src/asyncio/future.ts" },
       createTask: { value: "Task of src/asyncio/task.ts", bodies: [[{ at: 0 }]] },
       runForever: { promise: true },
       runUntilComplete: { promise: true },
-      runInExecutor: { value: "Future of src/asyncio/future.ts" },
       shutdownDefaultExecutor: { promise: true },
     },
   },
   "EventLoopOptions of src/asyncio/event-loop.ts": { properties: { kernel: "EventLoop" } },
   EventSequence: { methods: { next: { operation: "lazy" }, close: { operation: "begun" } } },
   EventSource: { methods: { next: { operation: "lazy" } } },
-  ExceptionContext: {
-    properties: {
-      future: "Future of src/asyncio/future.ts",
-      task: "Future of src/asyncio/future.ts",
-      context: "ExceptionContext",
-    },
-  },
   ExchangeOutcome: { properties: { response: "HttpResponse" } },
   ExecOptions: { properties: { input: "Sequence" } },
   Executor: { methods: { submit: { promise: true } } },
@@ -404,8 +394,6 @@ export const CLASSES: Readonly<Record<string, ClassSurface>> = {
     },
   },
   Future: { isOperation: true, isAwaitable: true },
-  "Future of src/asyncio/future.ts": { isOperation: true, methods: {} },
-  FutureCallGraph: { properties: { future: "Future of src/asyncio/future.ts" } },
   GatherOptions: { properties: { loop: "TaskLoop of src/asyncio/task.ts" } },
   Getter: { methods: { get: { operation: "lazy", value: "HttpResponse" } } },
   HonoCoroutines: { methods: { handler: { bodies: [[{ at: 0 }]] }, close: { operation: "begun" } } },
@@ -452,6 +440,7 @@ export const CLASSES: Readonly<Record<string, ClassSurface>> = {
     isAwaitable: true,
     methods: { cancel: { operation: "begun" } },
   },
+  JobServerHandle: { methods: { stop: { operation: "begun" } } },
   Latch: { methods: { wait: { operation: "lazy" } } },
   LifoQueue: {
     methods: {
@@ -499,6 +488,9 @@ export const CLASSES: Readonly<Record<string, ClassSurface>> = {
       requestCancel: { operation: "lazy" },
       states: { operation: "lazy" },
       counts: { operation: "lazy" },
+      putSchedule: { operation: "lazy" },
+      removeSchedule: { operation: "lazy" },
+      schedules: { operation: "lazy" },
       subscribe: { operation: "lazy" },
       watchCancels: { operation: "lazy" },
       close: { promise: true },
@@ -550,6 +542,9 @@ export const CLASSES: Readonly<Record<string, ClassSurface>> = {
       requestCancel: { operation: "lazy" },
       states: { operation: "lazy" },
       counts: { operation: "lazy" },
+      putSchedule: { operation: "lazy" },
+      removeSchedule: { operation: "lazy" },
+      schedules: { operation: "lazy" },
       subscribe: { operation: "lazy" },
       watchCancels: { operation: "lazy" },
       close: { promise: true },
@@ -564,6 +559,9 @@ export const CLASSES: Readonly<Record<string, ClassSurface>> = {
       stream: { value: "Sequence" },
       shutdown: { operation: "begun" },
       attach: { value: "JobHandle" },
+      schedule: { operation: "lazy" },
+      unschedule: { operation: "lazy" },
+      schedules: { operation: "lazy" },
     },
   },
   QueuedWait: { isOperation: true },
@@ -597,12 +595,10 @@ export const CLASSES: Readonly<Record<string, ClassSurface>> = {
     },
   },
   Scope: {
-    properties: { loop: "TaskLoop" },
     methods: {
       spawn: { value: "Task", bodies: [[{ at: 1 }], [{ at: 0 }]] },
       start: { operation: "lazy", bodies: [[{ at: 0 }]] },
       cancel: { operation: "begun" },
-      close: { operation: "lazy" },
     },
   },
   Semaphore: {
@@ -612,7 +608,7 @@ export const CLASSES: Readonly<Record<string, ClassSurface>> = {
   Sender: { methods: { send: { operation: "lazy" }, clone: { value: "Sender" } } },
   Sequence: { methods: { next: { operation: "lazy" }, close: { operation: "begun" } } },
   SequenceIterator: { methods: { next: { promise: true }, return: { promise: true }, throw: { promise: true } } },
-  "ServeOptions of src/executors/queue/job-server.ts": { properties: { runOn: "JobExecutor" } },
+  "ServeOptions of src/executors/queue/serve-options.ts": { properties: { runOn: "JobExecutor" } },
   ServerRequest: {
     methods: {
       text: { operation: "lazy" },
@@ -622,6 +618,7 @@ export const CLASSES: Readonly<Record<string, ClassSurface>> = {
       chunks: { value: "Sequence" },
     },
   },
+  ServerView: { methods: { stop: { operation: "begun" } } },
   Session: {
     statics: { open: { operation: "lazy", value: "Session" } },
     methods: {
@@ -645,12 +642,12 @@ export const CLASSES: Readonly<Record<string, ClassSurface>> = {
   Subscription: { methods: { receive: { operation: "lazy" }, next: { operation: "lazy" } } },
   Supervisor: { methods: { child: { value: "Task" }, run: { operation: "lazy" } } },
   Task: {
-    properties: { loop: "TaskLoop", owner: "TaskScope", parent: "Task" },
+    properties: { owner: "TaskScope", parent: "Task" },
     isOperation: true,
     isAwaitable: true,
     methods: { cancel: { operation: "begun" } },
   },
-  "Task of src/asyncio/task.ts": { methods: { getCoro: { operation: "lazy" } }, isOperation: true },
+  "Task of src/asyncio/task.ts": { methods: { getCoro: { operation: "lazy" } } },
   TaskGroup: {
     methods: {
       with: { operation: "lazy" },
@@ -658,17 +655,10 @@ export const CLASSES: Readonly<Record<string, ClassSurface>> = {
     },
   },
   TaskLocal: { methods: { with: { operation: "lazy", bodies: [[{ at: 1 }]] } } },
-  TaskLoop: { methods: { createTaskScope: { value: "TaskScope" } } },
   "TaskLoop of src/asyncio/task.ts": {
-    methods: {
-      createTask: { value: "Task of src/asyncio/task.ts", bodies: [[{ at: 0 }]] },
-      createFuture: { value: "Future of src/asyncio/future.ts" },
-    },
+    methods: { createTask: { value: "Task of src/asyncio/task.ts", bodies: [[{ at: 0 }]] } },
   },
-  TaskScope: {
-    properties: { loop: "TaskLoop", parent: "TaskScope", host: "Task" },
-    methods: { cancel: { operation: "begun" }, close: { operation: "begun" } },
-  },
+  TaskScope: { properties: { host: "Task" }, methods: { cancel: { operation: "begun" } } },
   TestClient: {
     properties: { server: "HttpServer", session: "Session" },
     statics: { open: { operation: "lazy", value: "TestClient", bodies: [[{ at: 0, gives: ["ServerRequest"] }]] } },

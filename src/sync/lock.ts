@@ -14,7 +14,7 @@
  * Source: trio's Lock (direct hand-over, broken with its owner), POSIX robust mutexes (repair before use).
  */
 import { currentTask, QueuedWait, running, taskOf, UsageError, WaitQueue } from "../core/index.ts";
-import type { Body, Coroutine, Operation, Started, Task, Waiter, Watcher } from "../core/index.ts";
+import type { Blocker, Body, Coroutine, Operation, Started, Task, Waiter, Watcher } from "../core/index.ts";
 import { BrokenLockError } from "./errors.ts";
 import { nameIn, titleOf } from "./naming.ts";
 import type { NameOptions } from "./naming.ts";
@@ -180,7 +180,7 @@ export class Lock {
   }
 }
 
-/** One holding of the lock. The lock knows which one counts, so giving back twice cannot take it from the next owner. @internal */
+/** One holding of the lock. The lock knows which one counts, so giving back twice cannot take it from the next owner. @package */
 export class LockPermit implements Permit, Watcher {
   before: Watcher | null = null;
   after: Watcher | null = null;
@@ -215,7 +215,7 @@ export class LockPermit implements Permit, Watcher {
   }
 }
 
-/** @internal */
+/** @package */
 export class LockAcquire extends QueuedWait<Permit> {
   protected readonly lock: Lock;
   /** A permit that comes back after a wait for a condition; `null` for a new one. */
@@ -229,6 +229,10 @@ export class LockAcquire extends QueuedWait<Permit> {
 
   get reason(): string {
     return this.lock.describe();
+  }
+
+  override get blocker(): Blocker | null {
+    return this.lock.held === null ? null : { kind: "task", task: this.lock.held.task };
   }
 
   permitFor(waiter: Waiter): LockPermit {

@@ -1,10 +1,10 @@
-import type { LoopPort, Timer } from "../core/index.ts";
+import type { LoopPort } from "../core/index.ts";
 
 /**
  * One timer for many who wait: a line of tasks needs a timer for its head only. It can be set again at any time, on
  * whichever loop the head waits.
  */
-export class Alarm implements Timer {
+export class Alarm {
   /** @internal */
   heapIndex = -1;
   readonly #ring: () => void;

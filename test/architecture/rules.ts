@@ -24,8 +24,8 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   lint: [],
 };
 
-/** The two ways to the kernel from the folders above it. */
-const DOORS: ReadonlySet<string> = new Set(["src/core/index.ts", "src/lowlevel.ts"]);
+/** The ways to the kernel from the folders above it; `loopless.ts` is the part of the first that needs no loop. */
+const DOORS: ReadonlySet<string> = new Set(["src/core/index.ts", "src/core/loopless.ts", "src/lowlevel.ts"]);
 
 /** The files directly in `src`, which only collect what is public. */
 const ENTRIES: Readonly<Record<string, readonly string[]>> = {
@@ -36,7 +36,7 @@ const ENTRIES: Readonly<Record<string, readonly string[]>> = {
 /** Packages of others that a folder may import. Each of them is an optional peer. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   http: ["undici", "socks", "tough-cookie", "ws", "fastify", "hono"],
-  executors: ["bullmq", "ioredis"],
+  executors: ["bullmq", "ioredis", "cron-parser"],
 };
 
 /** Where Node's own modules are allowed: what runs in a browser too must not need them. */

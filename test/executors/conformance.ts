@@ -612,7 +612,7 @@ export function describeExecutor(name: string, make: MakeExecutor, traits: Execu
         const handle = yield* executor.submit(jobs.nap, 20);
         yield* eventually(() => handle.state === "running");
         const mine = (currentTask().loop as EventLoop).tasks().find((it) => it.id === handle.task.id);
-        expect(mine).toMatchObject({ name: "nap", waitingFor: 'job "nap" (running in seen)' });
+        expect(mine).toMatchObject({ name: "nap", waitingFor: 'job "nap" #1 (running in seen)' });
       }));
   });
 }

@@ -22,6 +22,7 @@ import { OutputClosed } from "./output-stream.ts";
 import type { Settings } from "./settings.ts";
 import type { PartFile, Storage } from "./storage.ts";
 import type { Tally } from "./tally.ts";
+import type { Received } from "./task.ts";
 
 const REREAD_BYTES = 1024 * 1024;
 const NOT_MODIFIED = 304;
@@ -43,9 +44,10 @@ export class Download {
 
   /**
    * Cancelling leaves nothing behind but a part that can be continued.
+   * @param received Called when a body has come whole and only its file is to be saved: the server has nothing to do with it any more.
    * @throws {OutputClosed} when the body goes to the standard output and nobody reads it any more.
    */
-  *attempt(job: Job): Coroutine<Attempt> {
+  *attempt(job: Job, received: Received): Coroutine<Attempt> {
     const { method, body } = requestOf(job, this.#settings);
     const startedAt = EventLoop.current().now();
     let response: HttpResponse;
@@ -71,12 +73,11 @@ export class Download {
     if (response.status === NOT_MODIFIED && job.known !== undefined)
       return yield* this.#unchanged(method, job, response);
     const { status } = response;
-    this.#tally.inBody++;
-    const received = yield* this.#receive(job, response, part);
-    this.#tally.inBody--;
-    const failure = received.failure ?? (status >= 400 ? failureOfStatus(status) : null);
+    const arrival = yield* this.#receive(job, response, part, received);
+    const failure = arrival.failure ?? (status >= 400 ? failureOfStatus(status) : null);
     const [finalUrl, timing] = [response.url, response.timings];
-    return { method, status, finalUrl, ...received, failure, timing, retryAfterMs: retryAfterMs(response) };
+    const { bytes, sha256, output } = arrival;
+    return { method, status, finalUrl, bytes, sha256, output, failure, timing, retryAfterMs: retryAfterMs(response) };
   }
 
   *#unchanged(method: string, job: Job, response: HttpResponse): Coroutine<Attempt> {
@@ -86,7 +87,7 @@ export class Download {
     return { method, status, finalUrl, timing, ...nothing, output: job.known!.path, isUnchanged: true };
   }
 
-  *#receive(job: Job, response: HttpResponse, part: PartFile | undefined): Coroutine<Received> {
+  *#receive(job: Job, response: HttpResponse, part: PartFile | undefined, received: Received): Coroutine<Arrival> {
     const validators = validatorsOf(response);
     // An error page must not be taken for the file. On a screen it explains more than the status does.
     const isWanted = response.status < 400 || this.#settings.wanted.body;
@@ -95,6 +96,8 @@ export class Download {
     const digests = new Digests(wantsSha256, response.status < 400 ? job.checksum : undefined);
     let bytes = part?.bytes ?? 0;
     let isWriting = true;
+    let isComing = true;
+    this.#tally.inBody++;
     try {
       if (part !== undefined && digests.areWanted) yield* digestPart(`${job.output}.part`, part.bytes, digests);
       sink.begin?.(lengthOf(response));
@@ -108,11 +111,15 @@ export class Download {
         isWriting = false;
       }
       isWriting = true;
+      isComing = false;
+      this.#tally.inBody--;
       const sha256 = digests.finish();
+      if (isWanted && job.output !== "") received(response.timings);
       const journal = isWanted ? this.#storage.journalOf(job, bytes, sha256, validators) : undefined;
       const output = yield* sink.finish(journal === undefined ? { sha256 } : { sha256, journal });
       return { bytes, sha256, output, failure: null };
     } catch (error) {
+      if (isComing) this.#tally.inBody--;
       response.close();
       const keep = !isWriting && isWanted && this.#storage.keepsPart(job, validators);
       const isCut = error instanceof Cancelled && isWanted && this.#storage.keepsPart(job, validators);
@@ -125,7 +132,7 @@ export class Download {
   }
 }
 
-interface Received {
+interface Arrival {
   readonly bytes: number;
   readonly sha256: string | null;
   readonly output: string | null;

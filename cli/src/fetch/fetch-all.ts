@@ -36,6 +36,11 @@ import type { FetchTask } from "./task.ts";
 
 /** About 5 MB. Large, because a list is often sorted by host, and those of a busy host are passed over only within it. */
 const READ_AHEAD = 10_000;
+/**
+ * Workers beyond the limit of requests: a body that has come gives its place to the next request, and is saved meanwhile. As many bodies
+ * of at most 64 KB are in memory.
+ */
+const MOST_BEING_SAVED = 100;
 
 export interface Surroundings {
   readonly input: Input;
@@ -61,6 +66,9 @@ export class FetchRun implements LiveRun {
   #session: Session | null = null;
   #cookies: CookieFile | null = null;
   #workers = 0;
+  #loop: EventLoop | null = null;
+  /** While it is paused. */
+  #endHold: (() => void) | null = null;
 
   /** @throws {CommandLineError} when a file that it needs cannot be used. */
   constructor(settings: Settings, surroundings: Surroundings) {
@@ -108,12 +116,20 @@ export class FetchRun implements LiveRun {
     return this.#queue.foundLimits();
   }
 
+  /** Begins nothing new until `resume`. What is under way goes on. */
   pause(): void {
     this.#queue.isPaused = true;
+    this.#endHold ??= this.#loop?.hold() ?? null; // who paused it resumes it: nothing inside the loop has to
   }
 
   resume(): void {
     this.#queue.isPaused = false;
+    this.#letGo();
+  }
+
+  #letGo(): void {
+    this.#endHold?.();
+    this.#endHold = null;
   }
 
   /** More or fewer requests at once, from now on. What is under way is not given up. */
@@ -125,11 +141,15 @@ export class FetchRun implements LiveRun {
 
   *main(): Coroutine<void> {
     const { deadlineMs } = this.#settings;
+    this.#loop = EventLoop.current();
+    if (this.isPaused) this.pause();
     try {
       if (deadlineMs === Infinity) return yield* this.#run();
       const isOver = yield* moveOnAfter(deadlineMs, () => this.#runToEnd());
       this.isOverdue = isOver === undefined;
     } finally {
+      this.#letGo();
+      this.#loop = null;
       this.#queue.close();
       this.#task.close();
       this.#cookies?.save();
@@ -161,9 +181,17 @@ export class FetchRun implements LiveRun {
 
   #hireWorkers(): void {
     if (this.#own === null) return;
-    while (this.#workers < this.#queue.limit) {
-      this.#own.spawn({ name: `fetch ${++this.#workers}` }, this.#work.bind(this));
-    }
+    while (this.#workers < this.#queue.limit) this.#hire(this.#own);
+  }
+
+  /** A body has come: its place at the server is free, and who has it saves it first. */
+  #fillIn(): void {
+    const isNeeded = !this.#queue.hasIdleTaker && this.#queue.waiting > 0;
+    if (isNeeded && this.#workers < this.#queue.limit + MOST_BEING_SAVED) this.#hire(this.#own!);
+  }
+
+  #hire(own: Scope): void {
+    own.spawn({ name: `fetch ${++this.#workers}` }, this.#work.bind(this));
   }
 
   #makeTask(): FetchTask {
@@ -211,14 +239,20 @@ export class FetchRun implements LiveRun {
       if (this.#task.findsMore) this.#queue.leave();
       const startedAt = EventLoop.current().now();
       job.tries++;
-      const attempt = yield* this.#task.attempt(job);
-      this.tally.underWay--;
+      let isReceived = false;
+      const attempt = yield* this.#task.attempt(job, ({ headersMs }) => {
+        isReceived = true;
+        this.tally.underWay--;
+        this.#fillIn();
+        this.#queue.finished(job, { ms: headersMs, startedAt, isOverload: false });
+      });
+      if (!isReceived) this.tally.underWay--;
       const isPushedBack = attempt.status === 429 || attempt.status === 503;
       if (isPushedBack) this.#leaveAlone(job, attempt, startedAt);
       const isOver = !this.#mayTryAgain(job, attempt);
       const { failure, timing } = attempt;
       const isOverload = isPushedBack || (failure?.isTransient === true && attempt.status === null);
-      this.#queue.finished(job, { ms: timing?.headersMs ?? null, startedAt, isOverload });
+      if (!isReceived) this.#queue.finished(job, { ms: timing?.headersMs ?? null, startedAt, isOverload });
       for (const found of attempt.found ?? []) this.#addFound(found);
       if (this.#task.findsMore) this.#queue.stayAway();
       if (isOver) yield* this.#conclude(job, attempt);
@@ -268,13 +302,13 @@ export class FetchRun implements LiveRun {
     const { failure, timing, status } = attempt;
     if (status !== null) this.tally.addStatus(status);
     if (timing !== null && timing.headersMs !== null) {
-      this.tally.addDuration((timing.totalMs ?? 0) - (timing.queueMs ?? 0), new URL(job.origin).host);
+      this.tally.addDuration((timing.totalMs ?? 0) - (timing.queueMs ?? 0), hostOf(job.origin));
     }
     yield* this.#task.concluded(job, attempt);
     if (attempt.isLeftOut === true) this.tally.skipped++;
     else if (failure === null) this.tally.succeeded++;
     else {
-      this.tally.addFailure(failure, new URL(job.origin).host, this.#settings.failOn.counts(failure, status));
+      this.tally.addFailure(failure, hostOf(job.origin), this.#settings.failOn.counts(failure, status));
       const tries = job.tries > 1 ? ` (tried ${job.tries} times)` : "";
       const text = `${printable(withoutCredentials(job.url))}: ${printable(failure.message)}${tries}`;
       if (!this.#task.printsFailures) this.#surroundings.tell("failure", text);
@@ -289,6 +323,11 @@ export class FetchRun implements LiveRun {
       yield* this.#surroundings.output.write(resultLine(result));
     }
   }
+}
+
+/** Name and port: an origin has nothing else behind its scheme. */
+function hostOf(origin: string): string {
+  return origin.slice(origin.indexOf("://") + 3);
 }
 
 function withoutCredentials(url: string): string {

@@ -8,7 +8,7 @@ import type { OutputStream } from "./output-stream.ts";
 import type { Settings } from "./settings.ts";
 import { Storage } from "./storage.ts";
 import type { Tally } from "./tally.ts";
-import type { FetchTask } from "./task.ts";
+import type { FetchTask, Received } from "./task.ts";
 
 export class GetTask implements FetchTask {
   readonly findsMore = false;
@@ -37,8 +37,8 @@ export class GetTask implements FetchTask {
     return this.#storage.admit(job, n);
   }
 
-  attempt(job: Job): Coroutine<Attempt> {
-    return this.#download!.attempt(job);
+  attempt(job: Job, received: Received): Coroutine<Attempt> {
+    return this.#download!.attempt(job, received);
   }
 
   *concluded(job: Job, { failure, bytes, sha256, isUnchanged }: Attempt): Coroutine<void> {

@@ -91,6 +91,11 @@ export class JobQueue<Item extends Queued> {
     return this.#taken;
   }
 
+  /** Whether somebody waits for an item. */
+  get hasIdleTaker(): boolean {
+    return this.#takers.size > 0;
+  }
+
   /** Hosts that are left alone. */
   get heldHosts(): number {
     return this.#heldHosts;

@@ -16,19 +16,30 @@ const PART = ".part";
 export class NameLedger {
   /** Hash of a path → the number that was given last for this name; not above zero when the name is a folder's. */
   readonly #taken = new Map<number, number>();
+  /** Whether any name ends like a `.part` file: only then can one meet another. */
+  #hasPartNames = false;
+  /** The folder that was asked for last, and what it got: a list has many files of one folder in a row. */
+  #lastWanted = "";
+  #lastFolder = "";
 
   /** @param path The parts of the wanted path. @returns The path that it gets, with "/". */
   assign(path: readonly string[]): string {
-    let folder = "";
-    for (const part of path.slice(0, -1)) folder += `${this.#folderFor(folder, part)}/`;
-    return this.#fileFor(folder, path.at(-1)!);
+    const folders = path.slice(0, -1);
+    const wanted = folders.join("/");
+    if (wanted !== this.#lastWanted) {
+      let folder = "";
+      for (const part of folders) folder += `${this.#folderFor(folder, part)}/`;
+      this.#lastWanted = wanted;
+      this.#lastFolder = folder;
+    }
+    return this.#fileFor(this.#lastFolder, path.at(-1)!);
   }
 
   #folderFor(above: string, wanted: string): string {
     let name = wanted;
     for (let number = 2; !this.#mayBeFolder(above + name); number++) name = `${wanted}~${number}`;
     const key = keyOf(above + name);
-    if (!this.#taken.has(key)) this.#taken.set(key, 0);
+    if (!this.#taken.has(key)) this.#take(key, above + name, 0);
     return name;
   }
 
@@ -41,7 +52,7 @@ export class NameLedger {
     const key = keyOf(folder + wanted);
     const last = this.#taken.get(key);
     if (last === undefined && !this.#meetsPartFile(folder + wanted)) {
-      this.#taken.set(key, 1);
+      this.#take(key, folder + wanted, 1);
       return folder + wanted;
     }
     let number = Math.max(Math.abs(last ?? 1), 1);
@@ -50,12 +61,17 @@ export class NameLedger {
     while (this.#taken.has(keyOf(path)) || this.#meetsPartFile(path));
     // The next one of this name need not try all the numbers again.
     this.#taken.set(key, last !== undefined && last <= 0 ? -number : number);
-    this.#taken.set(keyOf(path), 1);
+    this.#take(keyOf(path), path, 1);
     return path;
   }
 
+  #take(key: number, path: string, number: number): void {
+    this.#taken.set(key, number);
+    this.#hasPartNames ||= path.toLowerCase().endsWith(PART);
+  }
+
   #meetsPartFile(path: string): boolean {
-    if (this.#taken.has(keyOf(path + PART))) return true;
+    if (this.#hasPartNames && this.#taken.has(keyOf(path + PART))) return true;
     return path.toLowerCase().endsWith(PART) && this.#taken.has(keyOf(path.slice(0, -PART.length)));
   }
 }

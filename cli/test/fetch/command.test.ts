@@ -37,16 +37,45 @@ describe("exit codes", () => {
     expect(await namesIn(folder)).toEqual(["1"]);
   });
 
-  test.for([
-    [["foo bar"], "not a URL: foo bar"],
-    [["-i", "no/such/file", "--ndjson"], "cannot read the input no/such/file: ENOENT"],
-    [["http://127.0.0.1:1/", "-o", "package.json/out"], "-o cannot use package.json/out"],
-    [["http://127.0.0.1:1/", "--nonsense"], "unknown option '--nonsense'"],
-  ] as const)("2: nothing could be done with %j", async ([args, complaint]) => {
-    const { code, stdout, stderr } = await runFetch(args);
-    expect([code, stdout]).toEqual([2, ""]);
-    expect(stderr).toContain(complaint);
-    expect(stderr).not.toContain("    at "); // a sentence, no stack
+  test("2: nothing could be done, and a sentence says why", async () => {
+    const cases = [
+      [["foo bar"], "not a URL: foo bar"],
+      [["-i", "no/such/file", "--ndjson"], "cannot read the input no/such/file: ENOENT"],
+      [["http://127.0.0.1:1/", "-o", "package.json/out"], "-o cannot use package.json/out"],
+      [["http://127.0.0.1:1/", "--nonsense"], "unknown option '--nonsense'"],
+    ] as const;
+    const ended = await Promise.all(cases.map(([args]) => runFetch(args)));
+    for (const [index, { code, stdout, stderr }] of ended.entries()) {
+      expect([code, stdout], stderr).toEqual([2, ""]);
+      expect(stderr).toContain(cases[index]![1]);
+      expect(stderr).not.toContain("    at "); // no stack
+    }
+  });
+});
+
+describe("times", () => {
+  test("124: --deadline ends the run in order; --max-time ends one try, and the others go on", async () => {
+    const server = await HostileServer.start();
+    const folder = await temporaryFolder();
+    const urls = [
+      `${server.origin}/ok/1`,
+      `${server.origin}/trickle`,
+      `${server.origin}/ok/2`,
+      `${server.origin}/held`,
+    ];
+    const common = ["-i", "-", "-o", folder, "--retries", "0"];
+    // Neither of the two would end by itself: one byte comes now and then, or nothing at all.
+    const [late, tried] = await Promise.all([
+      runFetch([...common, "--deadline", "1200ms", "--max-time", "1m"], urls.join("\n")),
+      runFetch([...common, "--max-time", "500ms"], urls.join("\n")),
+    ]);
+    expect(late.code).toBe(124);
+    expect(late.stderr).toContain("2 fetched in ");
+    expect(late.stderr).toContain("stopped by --deadline; not done: 2, 2 of them were under way\n");
+    expect(tried.code).toBe(1);
+    expect(tried.stderr).toContain("2 fetched, 2 failed in ");
+    expect(tried.stderr).toContain("2 × timeout (total)");
+    expect(await namesIn(folder)).toEqual(["1", "2"]);
   });
 });
 
@@ -132,10 +161,9 @@ describe("pipes", () => {
   test("progress is shown in a pipe when it is asked for, and only then", async () => {
     const server = await HostileServer.start();
     const program = new FetchProgram([`${server.origin}/held`, "--ndjson", "--progress"]);
-    await program.next("stderr");
+    const [quiet] = await Promise.all([runFetch([`${server.origin}/ok`, "--ndjson"]), program.next("stderr")]);
     server.letGo();
     expect((await program.ended()).stderr).toMatch(/^0 %  0 of 1  0\.0\/s  0 bytes\/s\n/);
-    const quiet = await runFetch([`${server.origin}/ok`, "--ndjson"]);
     expect(quiet.stderr).toMatch(/^1 fetched in .*\n$/);
   });
 });

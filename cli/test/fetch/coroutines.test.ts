@@ -17,6 +17,50 @@ import { parseLines, temporaryFolder } from "./in-process.ts";
 const PATIENT = { timeout: 15_000 };
 
 describe("a run", () => {
+  test("a body that is being saved leaves its place to the next request, and there are no more requests for that", async () => {
+    const server = await HostileServer.start();
+    const urls = Array.from({ length: 300 }, (_, n) => `${server.origin}/ok/${n}`);
+    const loop = new EventLoop({ name: "saving" });
+    const settings = parseSettings(urls, { ...DEFAULTS, output: await temporaryFolder(), concurrency: "1" });
+    const fetching = new FetchRun(settings, {
+      input: new Input(urls),
+      output: new OutputStream(new PassThrough()),
+      tell: () => undefined,
+    });
+    const ended = run(() => fetching.main(), { loop, name: "fetch" });
+    let isOver = false;
+    void ended.then(() => (isOver = true));
+    let [mostUnderWay, isSavingMeanwhile] = [0, false];
+    while (!isOver) {
+      const { underWay } = fetching.tally;
+      mostUnderWay = Math.max(mostUnderWay, underWay);
+      const isSaving = loop.tasks().some(({ waitingFor }) => waitingFor?.startsWith("save ") === true);
+      isSavingMeanwhile ||= isSaving && underWay === 1;
+      await new Promise<void>((resolve) => void setImmediate(resolve));
+    }
+    expect([fetching.tally.succeeded, mostUnderWay, isSavingMeanwhile]).toEqual([300, 1, true]);
+  });
+
+  test("a pause during which nothing is under way is no deadlock, and ends with resume", async () => {
+    const server = await HostileServer.start();
+    const urls = Array.from({ length: 20 }, (_, n) => `${server.origin}/ok/${n}`);
+    const loop = new EventLoop({ name: "paused" });
+    const output = new PassThrough();
+    const fetching = new FetchRun(parseSettings(urls, { ...DEFAULTS, ndjson: true, concurrency: "2" }), {
+      input: new Input(urls),
+      output: new OutputStream(output),
+      tell: () => undefined,
+    });
+    output.once("data", () => fetching.pause());
+    const ended = run(() => fetching.main(), { loop, name: "fetch" });
+    const waits = (): boolean => loop.tasks().some(({ waitingFor }) => waitingFor === "the end of the pause");
+    await expect.poll(() => waits() && fetching.tally.underWay === 0, PATIENT).toBe(true);
+    expect(fetching.tally.done).toBeLessThan(20);
+    fetching.resume();
+    await ended;
+    expect(fetching.tally.succeeded).toBe(20);
+  });
+
   test("who does what is visible: the input, each worker, each retry, each host that is left alone", async () => {
     const server = await HostileServer.start();
     const lines = [`${server.origin}/held`, `${server.origin}/busy/1/100`];

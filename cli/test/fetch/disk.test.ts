@@ -1,5 +1,6 @@
 /** Small files and the thread that saves them. */
-import { mkdir, readdir, readFile } from "node:fs/promises";
+import { closeSync, openSync } from "node:fs";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { Disk } from "../../src/fetch/disk/disk.ts";
@@ -38,8 +39,9 @@ describe("the thread of the disk", () => {
   test("tells of each file that could not be saved by itself, and leaves no part of it", async () => {
     const [disk, folder] = [openDisk(), await temporaryFolder()];
     await mkdir(join(folder, "taken"));
+    await save(disk, join(folder, "a"), "body a");
     const results = await Promise.allSettled([
-      save(disk, join(folder, "a"), "body a"),
+      save(disk, join(folder, "z"), "body z"),
       save(disk, join(folder, "taken"), "body b"),
       save(disk, join(folder, "a", "b"), "body c"),
       save(disk, join(folder, "d"), "body d"),
@@ -47,7 +49,7 @@ describe("the thread of the disk", () => {
     expect(
       results.map((it) => (it.status === "rejected" ? (it.reason as NodeJS.ErrnoException).code : "saved")),
     ).toEqual(["saved", "EISDIR", "ENOTDIR", "saved"]);
-    expect((await readdir(folder)).sort()).toEqual(["a", "d", "taken"]);
+    expect((await readdir(folder)).sort()).toEqual(["a", "d", "taken", "z"]);
   });
 
   test("writes the line of the journal for each file that is complete", async () => {
@@ -59,6 +61,43 @@ describe("the thread of the disk", () => {
     );
     journal.close();
     expect(await readFile(join(folder, "journal"), "utf8")).toBe("line 1\nline 2\nline 3\n");
+  });
+
+  test("what is wrong with the journal is wrong with every file that needs it, and with no other", async () => {
+    const [disk, folder] = [openDisk(), await temporaryFolder()];
+    await writeFile(join(folder, "journal"), "");
+    const descriptor = openSync(join(folder, "journal"), "r"); // not for writing
+    onTestFinished(() => closeSync(descriptor));
+    const results = await Promise.allSettled([
+      save(disk, join(folder, "a"), "body a", { descriptor, line: "line a\n" }),
+      save(disk, join(folder, "b"), "body b"),
+    ]);
+    expect(
+      results.map((it) => (it.status === "rejected" ? (it.reason as NodeJS.ErrnoException).code : "saved")),
+    ).toEqual(["EBADF", "saved"]);
+    expect((await readdir(folder)).sort()).toEqual(["b", "journal"]);
+  });
+
+  test("while it saves, the next batch gathers: hardly more batches than the disk needs", async () => {
+    const [disk, folder] = [openDisk(), await temporaryFolder()];
+    const paths = Array.from({ length: 200 }, (_, n) => join(folder, String(n)));
+    let [saved, moments] = [0, 0];
+    let isCounted = false;
+    const count = (): void => {
+      saved++;
+      if (isCounted) return;
+      isCounted = true;
+      moments++; // answers of one batch come in one turn of the loop
+      setImmediate(() => (isCounted = false));
+    };
+    const all: Promise<void>[] = [];
+    for (const path of paths) {
+      all.push(save(disk, path, "body").then(count));
+      await new Promise<void>((resolve) => void setImmediate(resolve)); // each is complete in a turn of its own
+    }
+    await Promise.all(all);
+    expect(saved).toBe(200);
+    expect(moments).toBeLessThan(100);
   });
 
   test("is not used for a few files", async () => {

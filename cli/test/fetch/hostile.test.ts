@@ -73,7 +73,7 @@ describe("what goes wrong with a request becomes its result", () => {
     const lines = Array.from({ length: 60 }, (_, n) => [`ok/${n}`, `${bad[n % bad.length]}/${n}`]).flat();
     const { results, tally } = await fetchHere(
       [],
-      { ...NDJSON, output: folder, timeout: "3s", maxBytes: "100k", concurrency: "100" },
+      { ...NDJSON, output: folder, timeout: "2s", maxBytes: "100k", concurrency: "100" },
       lines.map((path) => `${server.origin}/${path}\n`).join(""),
     );
     expect(tally).toMatchObject({ read: 120, succeeded: 60, failed: 60, underWay: 0 });

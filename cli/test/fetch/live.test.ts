@@ -54,7 +54,7 @@ function start(hasKeys = true) {
   const around = new EventEmitter();
   const signals: string[] = [];
   let written = "";
-  const screen = { columns: 100, write: (text: string) => void (written += text) };
+  const screen = { columns: 100, rows: 24, write: (text: string) => void (written += text) };
   const surroundings = {
     now: () => 0,
     signal: (name: string) => {
@@ -73,7 +73,7 @@ function start(hasKeys = true) {
     keys.listenerCount("data") === 0 &&
     around.eventNames().length === 0;
   const shown = (): string[] => screenAfter(written);
-  return { run, keys, around, signals, progress, isRestored, shown, text: () => written };
+  return { run, keys, around, signals, progress, isRestored, screen, shown, text: () => written };
 }
 
 /** What a terminal shows after it was sent this: only what we use of its language. */
@@ -123,6 +123,24 @@ describe("the picture", () => {
     for (const columns of [10, 40, 79, 200]) {
       for (const line of frameOf(run, rate, columns, true)) expect(line.length).toBeLessThan(columns);
     }
+  });
+
+  test("a terminal that becomes narrower breaks the lines, and what it made of them is erased", () => {
+    const { progress, screen, text } = start();
+    progress.draw(); // 99 characters of bar, and two short lines
+    screen.columns = 36;
+    const before = text().length;
+    progress.draw();
+    expect(text().slice(before)).toMatch(/^\u001B\[5A\r\u001B\[J/); // oxlint-disable-line no-control-regex -- exactly those are meant
+  });
+
+  test("is no higher than the terminal", () => {
+    const { progress, screen, run, shown } = start();
+    screen.rows = 3;
+    run.tally.addFailure(failureOfStatus(404), "a:80");
+    progress.draw();
+    progress.draw();
+    expect(shown()).toHaveLength(2);
   });
 
   test("what is logged stays above, and the rest goes at the end", () => {

@@ -14,7 +14,7 @@ import { measureFetch, runFetch } from "./program.ts";
 const IS_LONG = process.env["FIBRIL_LONG"] === "1";
 const FILES = IS_LONG ? 10_000 : 500;
 const FILES_PER_FOLDER = 100;
-const PEAK_LIMIT_MB = 240; // run from the sources, two threads of them (see disk.ts); the build takes 174 to 185 MB for twice as many files
+const PEAK_LIMIT_MB = 200;
 
 const sums = new Map<string, string>();
 let nginx: Nginx;

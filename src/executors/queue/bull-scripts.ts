@@ -28,3 +28,16 @@ redis.call("SET", KEYS[1], ARGV[1], "PX", ARGV[2])
 redis.call("PUBLISH", ARGV[3], ARGV[4])
 return 1
 `;
+
+/**
+ * Of a firing that may not overlap: whether the one that was begun last has ended. If so this one is the last.
+ * KEYS: its time. ARGV: our time, beginnings of the keys of jobs, and of records.
+ */
+export const HOLD_FIRING = `
+local last = redis.call("GET", KEYS[1])
+if last and last ~= ARGV[1] and redis.call("EXISTS", ARGV[2] .. last) == 1 and redis.call("EXISTS", ARGV[3] .. last) == 0 then
+  return 0
+end
+redis.call("SET", KEYS[1], ARGV[1])
+return 1
+`;

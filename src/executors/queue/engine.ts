@@ -11,17 +11,18 @@
  * | method            | BullMQ on Redis                                          | NATS JetStream                                             |
  * |-------------------|----------------------------------------------------------|------------------------------------------------------------|
  * | `enqueue`         | `addBulk`, the id as `jobId`: a known one is ignored     | publish, the id as `Nats-Msg-Id`; KV `create` "waiting"    |
- * | `claim`           | `getNextJob`, lock by token                              | `consumer.next`; the delivery count of the message         |
+ * | `claim`           | `getNextJob`, lock by token                              | `consumer.next`; KV `update`, whose revision is the fence   |
  * | `renew`           | `extendLocks`, and a look at the keys of cancellations   | `msg.working()`, KV `get` of cancellations                 |
- * | `finish`          | script: lock is ours → record `NX PX`, publish; complete | KV `create` of the record (first wins), publish, `ack`     |
+ * | `finish`          | script: lock is ours → record `NX PX`, publish; complete | KV `update` at that revision, publish, `ack`                |
  * | `release`         | `moveToWait`, or a retry with delay; own counters        | `nak(delay)`; counters in KV                               |
  * | `tell`            | publish on the submitter's channel                       | core publish on the submitter's subject                    |
  * | `requestCancel`   | remove, else a key and a publish                         | KV `create` of a cancelled record if "waiting", else publish |
  * | `states`          | `MGET` of the records, `EXISTS` of jobs and locks        | KV `get`                                                   |
  * | `subscribe`, `watchCancels` | Redis subscriptions                            | core subscriptions                                         |
  * | `counts`          | `getJobCounts`                                           | consumer info: pending, ack pending                        |
+ * | `putSchedule`, `removeSchedule`, `schedules` | `upsertJobScheduler` and its like | a message with `Nats-Schedule` on a subject of its own     |
  *
- * Left out on purpose: rate limits, flows, sandboxes. Who needs them uses the engine itself.
+ * Concretely, for JetStream: docs/decisions/0012. Left out on purpose: rate limits, flows, sandboxes. Who needs them uses the engine itself.
  */
 import type { Operation } from "../../core/index.ts";
 
@@ -101,6 +102,39 @@ export interface QueueCounts {
   readonly running: number;
 }
 
+/** When the firings of a schedule are: every so many milliseconds, or by the five or six fields of cron in a time zone. */
+export type ScheduleTimes =
+  | { readonly everyMs: number }
+  | { readonly cron: string; /** Of the IANA: `"Europe/Paris"`. */ readonly timeZone: string };
+
+/**
+ * An order that is given again and again.
+ *
+ * Each firing is an ordinary job, whose id names the schedule and the time, so whoever makes it makes the same one. **At most one firing waits
+ * to be begun**: the next one is made when that one has begun, so nothing is piled up while no worker is there.
+ */
+export interface ScheduleOrder {
+  readonly id: string;
+  readonly times: ScheduleTimes;
+  /** `"skip"`: a firing that is claimed while the one before has no outcome is recorded as cancelled, and given to nobody. */
+  readonly overlap: "allow" | "skip";
+  /** What each firing is. */
+  readonly order: Pick<JobOrder, "address" | "payload" | "priority" | "resultTtlMs">;
+}
+
+/** A schedule as the engine has it. Plain data. */
+export interface ScheduleStanding {
+  readonly id: string;
+  readonly times: ScheduleTimes;
+  readonly overlap: "allow" | "skip";
+  /** `name@version` of its job. */
+  readonly address: string;
+  /** When its next firing is due, in milliseconds since 1970; in the past, when that waits for a worker. */
+  readonly nextAt: number;
+  /** The id of that job, for `attach`; `null` when the engine cannot tell. */
+  readonly nextJobId: string | null;
+}
+
 /** Who submits. Called from anywhere, and more than once for the same thing. No method may throw. */
 export interface SubmitterListener {
   settled(id: string, record: OutcomeRecord): void;
@@ -129,13 +163,21 @@ export interface QueueEngine {
   finish(lease: JobLease, record: OutcomeRecord): Operation<boolean>;
   /** Puts a job back, for whoever claims it after `delayMs`. Nothing when the lease was lost. */
   release(lease: JobLease, delayMs: number, reason: ReleaseReason): Operation<void>;
-  /** Tells the submitter, best effort, in order. */
+  /** Tells the submitter, best effort, in order; what is too much at a time is dropped. */
   tell(lease: JobLease, tidings: JobTidings): void;
   /** Ends a job that has not begun, else tells its worker. */
   requestCancel(id: string, reason: string): Operation<CancelAnswer>;
   /** Where jobs stand: one answer for each id, in order. */
   states(ids: readonly string[]): Operation<readonly JobStanding[]>;
   counts(): Operation<QueueCounts>;
+  /**
+   * Makes a schedule, or puts it in the place of the one with its id: what of that has not begun is gone.
+   * @throws {UsageError} when its times cannot be read, or never come.
+   */
+  putSchedule(schedule: ScheduleOrder): Operation<ScheduleStanding>;
+  /** Ends a schedule, and what of it has not begun. `false`: there was none. */
+  removeSchedule(id: string): Operation<boolean>;
+  schedules(): Operation<readonly ScheduleStanding[]>;
   /** Pushes what becomes of orders with this `replyTo`, until the returned function is called. */
   subscribe(replyTo: string, listener: SubmitterListener): Operation<() => void>;
   /** Pushes requests to cancel jobs that run somewhere, until the returned function is called. */
@@ -150,3 +192,7 @@ export interface QueueEngine {
 export const LEASE_MS = 30_000;
 /** How often a job may be taken over from a worker that said nothing, unless an engine is told otherwise. */
 export const MAX_STALLED = 3;
+/** How many tidings may be on their way at a time; what comes on top is dropped. */
+export const TELL_AT_ONCE = 1_000;
+/** Why a firing was cancelled that nobody has cancelled. */
+export const OVERLAP = "the firing before it has not ended";

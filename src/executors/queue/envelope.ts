@@ -4,7 +4,7 @@
  * Both are read by other versions of this library, so they carry a number for their form, and a reader that finds another one says so.
  */
 import { Buffer } from "node:buffer";
-import { describeValue, FibrilError } from "../../core/index.ts";
+import { describeValue } from "../../core/index.ts";
 import { JobCloneError, JobError, WorkerCrashedError } from "../errors.ts";
 import type { JobSubject } from "../errors.ts";
 import type { CarriedValue, JobEnd, JobShape, PoolJob } from "../pool.ts";
@@ -12,7 +12,7 @@ import { decodeError, encodeError } from "../remote-error.ts";
 import type { RemoteError } from "../remote-error.ts";
 import type { JobCodec } from "./codec.ts";
 import type { OutcomeRecord } from "./engine.ts";
-import { CodecError, PayloadTooLargeError, UnknownJobError, WorkerLostError } from "./errors.ts";
+import { CodecError, JobUnreadableError, PayloadTooLargeError, UnknownJobError, WorkerLostError } from "./errors.ts";
 
 const FORM = 1;
 
@@ -28,7 +28,6 @@ export interface Envelope {
   readonly data: string;
   /** What is left of its deadline, when it was put into the queue; `null` for none. Clocks of machines differ, so no time of day. */
   readonly remainingMs: number | null;
-  readonly key: string;
   readonly attempts: number;
   readonly backoffMs: number;
   readonly payloadLimit: number;
@@ -40,8 +39,11 @@ export interface JobData {
   readonly locals: readonly CarriedValue[] | null;
 }
 
-/** Encodes the arguments. @throws {JobCloneError} */
-export function encodeData(job: PoolJob, codec: JobCodec): string {
+/** Whose arguments are encoded. */
+export type EncodedJob = Pick<PoolJob, "id" | "name" | "shape" | "args" | "locals">;
+
+/** @throws {JobCloneError} */
+export function encodeData(job: EncodedJob, codec: JobCodec): string {
   try {
     return codec.encode([job.args, job.locals]);
   } catch (error) {
@@ -49,9 +51,18 @@ export function encodeData(job: PoolJob, codec: JobCodec): string {
   }
 }
 
+/** @throws {JobUnreadableError} */
 export function decodeData(envelope: Envelope, codec: JobCodec): JobData {
-  const [args, locals] = codec.decode(envelope.data) as [readonly unknown[], readonly CarriedValue[] | null];
-  return { args, locals };
+  const subject = { name: envelope.name, id: envelope.number };
+  let data: unknown;
+  try {
+    data = codec.decode(envelope.data);
+  } catch (error) {
+    throw new JobUnreadableError(subject, "the arguments", error);
+  }
+  const [args, locals] = (Array.isArray(data) ? data : []) as [unknown, readonly CarriedValue[] | null];
+  if (Array.isArray(args)) return { args, locals: Array.isArray(locals) ? locals : null };
+  throw new JobUnreadableError(subject, "the arguments", new TypeError("they are no list"));
 }
 
 /** The payload of an order. @throws {PayloadTooLargeError} */
@@ -61,18 +72,61 @@ export function sealEnvelope(job: JobSubject, envelope: Omit<Envelope, "form">):
   return payload;
 }
 
-export function openEnvelope(payload: string): Envelope {
-  const envelope = JSON.parse(payload) as Envelope;
-  if (envelope.form === FORM) return envelope;
-  throw new FibrilError(
-    "JOB_FORM_UNKNOWN",
-    `a job in the queue has form ${describeValue(envelope.form)}, this version of Fibril reads ${FORM}; use the same version on both sides`,
-  );
+/** @throws {JobUnreadableError} */
+export function openEnvelope(address: string, payload: string): Envelope {
+  const subject = { name: address, id: 0 };
+  let envelope: Partial<Envelope> | null;
+  try {
+    envelope = JSON.parse(payload) as Partial<Envelope> | null;
+  } catch (error) {
+    throw new JobUnreadableError(subject, "the payload", error);
+  }
+  const problem = problemIn(envelope);
+  // JSON has no Infinity, and makes null of it.
+  if (problem === null) return { ...(envelope as Envelope), payloadLimit: envelope?.payloadLimit ?? Infinity };
+  throw new JobUnreadableError(subject, "the payload", new TypeError(problem));
 }
+
+function problemIn(envelope: Partial<Envelope> | null): string | null {
+  if (typeof envelope !== "object" || envelope === null) return "it is no envelope";
+  if (envelope.form !== FORM) {
+    return `it has form ${describeValue(envelope.form)}, and this version of Fibril reads ${FORM}`;
+  }
+  const { name, shape, codec, data, remainingMs = null } = envelope;
+  if (typeof name !== "string" || typeof codec !== "string" || typeof data !== "string") return "it is not whole";
+  if (shape !== "call" && shape !== "batch") return `it has shape ${describeValue(shape)}`;
+  const numbers = [
+    envelope.number,
+    envelope.attempts,
+    envelope.backoffMs,
+    envelope.payloadLimit ?? 0,
+    remainingMs ?? 0,
+  ];
+  return numbers.every((each) => typeof each === "number") ? null : "its numbers are none";
+}
+
+/** What an engine was told or has kept as an outcome; one that cannot be read is a failure whose body cannot be read. */
+export function readRecord(value: unknown): OutcomeRecord {
+  const { status, delivery, worker, runMs, body } = (value ?? {}) as Partial<OutcomeRecord>;
+  const isKnown = typeof status === "string" && STATUSES.has(status);
+  const isWhole = typeof delivery === "number" && typeof runMs === "number" && typeof worker === "string";
+  if (isKnown && isWhole && typeof body === "string") return value as OutcomeRecord;
+  return { status: "failed", delivery: 0, worker: "", runMs: 0, body: "" };
+}
+
+export function readRecordText(text: string): OutcomeRecord {
+  try {
+    return readRecord(JSON.parse(text));
+  } catch {
+    return readRecord(null);
+  }
+}
+
+const STATUSES: ReadonlySet<string> = new Set(["succeeded", "failed", "cancelled", "lost"]);
 
 /** How a failure travels. */
 interface RemoteFailure {
-  readonly type: "job" | "clone" | "crash" | "unknown" | "size";
+  readonly type: "job" | "clone" | "crash" | "unknown" | "size" | "unreadable";
   readonly error: RemoteError;
   readonly where: string;
   readonly index: number | null;
@@ -110,7 +164,7 @@ export function decodeEnd(job: JobSubject, record: OutcomeRecord, codec: JobCode
     const done = failure.done === "" ? null : (codec.decode(failure.done) as readonly unknown[]);
     return { status: "failed", error: errorOf(job, failure, worker), done, runMs };
   } catch (error) {
-    return { status: "failed", error: new JobError(job, error, `the outcome of ${worker}`), done: null, runMs };
+    return { status: "failed", error: new JobUnreadableError(job, "the outcome", error), done: null, runMs };
   }
 }
 
@@ -135,6 +189,9 @@ function failureOf(error: unknown, done: readonly unknown[] | null, codec: JobCo
   if (error instanceof UnknownJobError) {
     return { ...common, type: "unknown", error: NOTHING, what: error.address, number: error.refusals };
   }
+  if (error instanceof JobUnreadableError) {
+    return { ...common, type: "unreadable", error: encodeError(error.cause), what: error.what };
+  }
   if (error instanceof PayloadTooLargeError) {
     return { ...common, type: "size", error: NOTHING, what: "the result", number: error.bytes, index: error.limit };
   }
@@ -152,6 +209,8 @@ function errorOf(job: JobSubject, failure: RemoteFailure, worker: string): unkno
       return new WorkerCrashedError(job, worker, failure.number < 0 ? undefined : failure.number, cause);
     case "unknown":
       return new UnknownJobError(job, failure.what, failure.number);
+    case "unreadable":
+      return new JobUnreadableError(job, failure.what, cause);
     case "size":
       return new PayloadTooLargeError(job, failure.what, failure.number, failure.index ?? 0);
     case "job":
@@ -173,7 +232,7 @@ function checkSize(job: JobSubject, what: string, text: string, limit: number): 
 }
 
 /** Which argument it is, and where in it. */
-function placeOf(job: PoolJob, codec: JobCodec, error: unknown): string {
+function placeOf(job: EncodedJob, codec: JobCodec, error: unknown): string {
   const items = job.shape === "batch" ? (job.args[0] as readonly unknown[]) : job.args;
   const what = job.shape === "batch" ? "item" : "argument";
   for (const [index, item] of items.entries()) {

@@ -102,6 +102,38 @@ export class EngineMissingError extends FibrilError {
   }
 }
 
+/** The package that reads cron expressions is not installed. Code: `EXECUTOR_CRON_MISSING`. */
+export class CronPackageMissingError extends FibrilError {
+  constructor(cause: unknown) {
+    super(
+      "EXECUTOR_CRON_MISSING",
+      `cannot read a cron expression: the package "cron-parser" (^5) is not installed or does not load (${describeValue(cause)}); ` +
+        'run "npm install cron-parser", or use everyMs',
+      { cause },
+    );
+  }
+}
+
+/**
+ * What lies in the queue for a job, or as its outcome, cannot be read: it was damaged, or written by another version or by somebody else. It is not
+ * tried again. Code: `JOB_UNREADABLE`.
+ */
+export class JobUnreadableError extends JobFailure {
+  /** `"the payload"`, `"the arguments"`, `"the outcome"`. */
+  readonly what: string;
+
+  constructor(job: JobSubject, what: string, cause: unknown) {
+    super(
+      "JOB_UNREADABLE",
+      `${what} of job "${job.name}" in the queue cannot be read: ${cause instanceof Error ? cause.message : describeValue(cause)}; ` +
+        "use the same version and codecs on both sides, and let nobody else write to the queue",
+      job,
+      { cause },
+    );
+    this.what = what;
+  }
+}
+
 /** The engine was closed here while something needed it. Code: `EXECUTOR_ENGINE_CLOSED`. */
 export class EngineClosedError extends FibrilError {
   constructor(name: string) {
@@ -122,4 +154,10 @@ export class CodecError extends Error {
     super(`${what} cannot go into a queue`);
     this.path = path;
   }
+}
+
+/** What no patience helps against: the engine was closed here, or was never there. @package */
+export function isFinal(error: Error): boolean {
+  const { code } = error as { readonly code?: unknown };
+  return code === "EXECUTOR_ENGINE_MISSING" || code === "EXECUTOR_ENGINE_CLOSED";
 }

@@ -4,100 +4,48 @@
  * The heartbeat is a task of the server, never of a job: a job that waits long is no lost worker. A job that holds the loop up is one, though,
  * since nothing beats meanwhile; CPU work goes to threads (`runOn: new ThreadPool()`), where it holds up nobody.
  *
- * How it ends, when its task is cancelled:
+ * How it ends, when it is told to stop, or its task is cancelled:
  *   1. It claims no more.
  *   2. Jobs that run have `drainMs` to end by themselves; their heartbeat goes on.
  *   3. Those that are left are cancelled with the reason "shutdown" and given back: others run them again.
  *
  * A worker that has lost a lease stops the job and says nothing about it: somebody else has it.
  */
-import { EventLoop, shield, UsageError } from "../../core/index.ts";
+import { EventLoop, Scope, shield } from "../../core/index.ts";
 import type { Coroutine, Operation, Task } from "../../core/index.ts";
-import { Semaphore } from "../../sync/index.ts";
-import { moveOnAfter, sleep } from "../../time/index.ts";
-import { checkMs, checkOptions, checkWhole } from "../checks.ts";
-import { Durations } from "../durations.ts";
-import type { DurationStatistics } from "../durations.ts";
-import { JobError, WorkerCrashedError } from "../errors.ts";
+import { Event, Semaphore } from "../../sync/index.ts";
+import { sleep } from "../../time/index.ts";
+import { checkMs, checkOptions } from "../checks.ts";
 import { InlineExecutor } from "../inline-executor.ts";
 import type { JobExecutor } from "../job-executor.ts";
-import { checkJob } from "../job.ts";
 import type { AnyJob, Job } from "../job.ts";
-import { PendingJob } from "../pending-job.ts";
-import type { JobEnd } from "../pool.ts";
 import { jsonCodec, structuredCloneCodec } from "./codec.ts";
 import type { JobCodec } from "./codec.ts";
-import type { JobLease, OutcomeRecord, QueueEngine } from "./engine.ts";
-import { decodeData, encodeEnd, openEnvelope, reasonText } from "./envelope.ts";
-import type { Envelope } from "./envelope.ts";
-import { UnknownJobError } from "./errors.ts";
-import { PAYLOAD_LIMIT } from "./options.ts";
+import type { JobLease, QueueEngine, Renewal } from "./engine.ts";
+import { isFinal } from "./errors.ts";
+import { JobRunner, SHUTDOWN } from "./job-runner.ts";
+import type { Run, RunHost } from "./job-runner.ts";
 import { QueueExecutor } from "./queue-executor.ts";
-
-export interface ServeOptions {
-  /** How many jobs it runs at a time. Default: 4. */
-  readonly concurrency?: number;
-  /** How long jobs may go on after it was told to stop, in milliseconds. Default: 10,000. */
-  readonly drainMs?: number;
-  /** Where jobs run: a `ThreadPool` for CPU work. It is not shut down here. Default: on the loop of the server. */
-  readonly runOn?: JobExecutor;
-  /** Unique; shown in errors. Default: made up. */
-  readonly name?: string;
-  /** How often a job that no worker knows is put back before it fails, see `refuseMs`. Default: 20. */
-  readonly refusals?: number;
-  /** How long a job that this worker does not know is put back for, in milliseconds. Default: 500. */
-  readonly refuseMs?: number;
-  /** Codecs besides `jsonCodec` and `structuredCloneCodec`. */
-  readonly codecs?: readonly JobCodec[];
-  /** Gets the server's statistics whenever it asks; for dashboards and tests. */
-  readonly onStart?: (server: ServerView) => void;
-}
-
-/** A look at a server. */
-export interface ServerView {
-  readonly name: string;
-  statistics(): ServerStatistics;
-}
-
-/** Plain, frozen data. */
-export interface ServerStatistics {
-  readonly name: string;
-  readonly running: number;
-  readonly claimed: number;
-  readonly succeeded: number;
-  readonly failed: number;
-  readonly cancelled: number;
-  /** Failures that were put back for another attempt. */
-  readonly retried: number;
-  /** Jobs that it did not know. */
-  readonly refused: number;
-  /** Given back at the end. */
-  readonly givenBack: number;
-  /** Leases that were lost while it ran the job. */
-  readonly leasesLost: number;
-  readonly run: DurationStatistics;
-}
-
-const CONCURRENCY = 4;
-const DRAIN_MS = 10_000;
-const REFUSALS = 20;
-const REFUSE_MS = 500;
-const BEATS_PER_LEASE = 3;
-const RETRY_MS = 200;
-const LONGEST_BACKOFF_MS = 3_600_000;
-const REMEMBERED = 1_024;
-const SHUTDOWN = "shutdown";
+import { addressesOf, serveSettings } from "./serve-options.ts";
+import type { ServeOptions, ServerStatistics, ServerView, ServeSettings, StopOptions } from "./serve-options.ts";
 
 /** What is served: a queue, or the executor that submits to it. */
 export type Served = QueueEngine | QueueExecutor;
 
+const BEATS_PER_LEASE = 3;
+const RETRY_MS = 200;
+const REMEMBERED = 1_024;
+/** How many jobs it asks for at a time: while some are on their way the engine can fetch others. */
+const CLAIMS_AT_ONCE = 16;
+
 /**
- * Serves jobs until its task is cancelled; it never returns by itself. Cancelling stops it in good order, see above, and
- * waits for that.
+ * Serves jobs until its task is cancelled, or until it is stopped (`onStart` gives the server): then it returns. Both end it in good order, see
+ * above, and wait for that.
  *
  * Jobs are found by `name@version`. A job that is not among them is left for other workers.
  *
  * @throws {UsageError} when a job or an option is wrong, or two jobs have one name and version.
+ * @throws {ExecutorShutdownError} when `runOn` was shut down under it; what it had is given back.
  * @example
  * await run(() => serveJobs(engine, [thumbnail, report], { concurrency: 8 }), { handleSignals: true });
  */
@@ -105,102 +53,164 @@ export function serveJobs(
   served: Served,
   jobs: Iterable<Job<never, unknown>>,
   options: ServeOptions = {},
-): Operation<never> {
-  const engine = served instanceof QueueExecutor ? served.engine : served;
+): Operation<void> {
+  const engine = engineOf(served);
   const known = addressesOf(jobs);
-  const { concurrency = CONCURRENCY, drainMs = DRAIN_MS } = checkOptions("serveJobs", options);
-  const { refusals = REFUSALS, refuseMs = REFUSE_MS } = options;
-  checkWhole("concurrency", concurrency, 1);
-  checkWhole("refusals", refusals, 0);
-  checkMs("drainMs", drainMs);
-  checkMs("refuseMs", refuseMs);
+  const settings = serveSettings(options);
+  return { [Symbol.iterator]: () => new JobServer(engine, known, settings).serve() };
+}
+
+/** A server in the background, see `startJobServer`. */
+export interface JobServerHandle extends ServerView {
+  /** `stop()`, for `use` and `await using`. Throws what the server failed with. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/**
+ * `serveJobs` beside the program that starts it. It belongs to the loop, not to a scope: `use` ends it with one, in good order.
+ *
+ * What it fails with (a package is missing, the engine was closed under it) is thrown by `stop`.
+ *
+ * @throws {UsageError} as `serveJobs`.
+ * @example
+ * const server = yield* use(startJobServer(engine, [thumbnail], { concurrency: 8 }));
+ * yield* server.stop({ graceMs: 5_000 });
+ */
+export function startJobServer(
+  served: Served,
+  jobs: Iterable<Job<never, unknown>>,
+  options: ServeOptions = {},
+): JobServerHandle {
+  const server = new JobServer(engineOf(served), addressesOf(jobs), serveSettings(options));
+  const task = EventLoop.current().spawn({ name: `server ${server.name}` }, () => server.serve());
   return {
-    [Symbol.iterator]: () =>
-      new JobServer(engine, known, { ...options, concurrency, drainMs, refusals, refuseMs }).serve(),
+    name: server.name,
+    statistics: () => server.statistics(),
+    stop(stopOptions) {
+      const end = server.stop(stopOptions);
+      return {
+        *[Symbol.iterator]() {
+          yield* end;
+          yield* task;
+        },
+      };
+    },
+    async [Symbol.asyncDispose]() {
+      server.stop();
+      await task;
+    },
   };
 }
 
-type Settings = ServeOptions & Required<Pick<ServeOptions, "concurrency" | "drainMs" | "refusals" | "refuseMs">>;
-
-interface Run {
-  readonly lease: JobLease;
-  pending: PendingJob | null;
+interface Begun extends Run {
   task: Task<void> | null;
-  /** Why it was told to stop. */
-  stop: { readonly reason: string } | null;
-  isLost: boolean;
 }
 
-class JobServer implements ServerView {
+class JobServer implements ServerView, RunHost {
   readonly name: string;
-  readonly #engine: QueueEngine;
-  readonly #jobs: ReadonlyMap<string, AnyJob>;
-  readonly #settings: Settings;
-  readonly #executor: JobExecutor;
-  readonly #loop: EventLoop = EventLoop.current();
-  readonly #codecs: ReadonlyMap<string, JobCodec>;
-  readonly #runs = new Map<string, Set<Run>>();
+  readonly engine: QueueEngine;
+  readonly jobs: ReadonlyMap<string, AnyJob>;
+  readonly settings: ServeSettings;
+  readonly executor: JobExecutor;
+  readonly loop: EventLoop = EventLoop.current();
+  readonly codecs: ReadonlyMap<string, JobCodec>;
+  readonly #runner: JobRunner = new JobRunner(this);
+  readonly #runs = new Map<string, Set<Begun>>();
   /** Requests to cancel jobs that are not here. */
   readonly #early = new Map<string, string>();
   readonly #slots: Semaphore;
-  readonly #ran = new Durations();
-  readonly #counts = {
-    claimed: 0,
-    succeeded: 0,
-    failed: 0,
-    cancelled: 0,
-    retried: 0,
-    refused: 0,
-    givenBack: 0,
-    leasesLost: 0,
-  };
+  #claimed = 0;
+  #claiming: Scope | null = null;
+  #draining: Scope | null = null;
+  /** When jobs that run are cancelled; `null`: it was not told to stop. */
+  #stopAt: number | null = null;
+  #failure: { readonly error: unknown } | null = null;
+  readonly #ended: Event;
 
-  constructor(engine: QueueEngine, jobs: ReadonlyMap<string, AnyJob>, settings: Settings) {
+  constructor(engine: QueueEngine, jobs: ReadonlyMap<string, AnyJob>, settings: ServeSettings) {
     const { concurrency, codecs = [] } = settings;
-    this.#engine = engine;
-    this.#jobs = jobs;
-    this.#settings = settings;
-    this.name = settings.name ?? `worker-${Math.floor(this.#loop.random() * 2 ** 40).toString(36)}`;
+    this.engine = engine;
+    this.jobs = jobs;
+    this.settings = settings;
+    this.name = settings.name ?? `worker-${Math.floor(this.loop.random() * 2 ** 40).toString(36)}`;
     // Its own limit is never met: whatever this executor is given has a slot.
-    this.#executor = settings.runOn ?? new InlineExecutor({ concurrency: Infinity, name: this.name });
+    this.executor = settings.runOn ?? new InlineExecutor({ concurrency: Infinity, name: this.name });
     this.#slots = new Semaphore(concurrency, { name: `slots of ${this.name}` });
-    this.#codecs = new Map([jsonCodec, structuredCloneCodec, ...codecs].map((codec) => [codec.name, codec]));
+    this.#ended = new Event({ name: `the end of ${this.name}` });
+    this.codecs = new Map([jsonCodec, structuredCloneCodec, ...codecs].map((codec) => [codec.name, codec]));
   }
 
   statistics(): ServerStatistics {
+    const { counts, ran } = this.#runner;
     const running = this.#allRuns().length;
-    return Object.freeze({ name: this.name, running, ...this.#counts, run: this.#ran.snapshot() });
+    return Object.freeze({ name: this.name, running, claimed: this.#claimed, ...counts, run: ran.snapshot() });
   }
 
-  *serve(): Coroutine<never> {
-    this.#settings.onStart?.(this);
-    const unwatch = yield* this.#engine.watchCancels((id, reason) => this.#cancel(id, reason));
-    // Beside the scope of whoever serves: it has to beat while that one drains.
-    const heartbeat = this.#loop.spawn({ name: `heartbeat of ${this.name}` }, () => this.#beat());
+  stop(options: StopOptions = {}): Operation<void> {
+    const { graceMs = this.settings.drainMs } = checkOptions("stop", options);
+    checkMs("graceMs", graceMs);
+    this.#stopAt = Math.min(this.#stopAt ?? Infinity, this.loop.now() + graceMs);
+    if (this.#draining !== null) this.#draining.deadline = Math.min(this.#draining.deadline, this.#stopAt);
+    this.#claiming?.cancel(SHUTDOWN);
+    return this.#ended.wait();
+  }
+
+  broke(error: Error): void {
+    this.#failure ??= { error };
+    this.#claiming?.cancel(error);
+  }
+
+  *serve(): Coroutine<void> {
+    this.settings.onStart?.(this);
     try {
-      for (;;) {
-        const slot = yield* this.#slots.acquire();
-        let isRunning = false;
-        try {
-          const lease = yield* this.#engine.claim(this.name);
-          this.#begin(lease, () => slot.release());
-          isRunning = true;
-        } catch (error) {
-          if (!(error instanceof Error) || isFinal(error)) throw error;
-          yield* sleep(RETRY_MS);
-        } finally {
-          if (!isRunning) slot.release();
-        }
+      const unwatch = yield* this.engine.watchCancels((id, reason) => this.#cancel(id, reason));
+      // Beside the scope of whoever serves: it has to beat while that one drains.
+      const heartbeat = this.loop.spawn({ name: `heartbeat of ${this.name}` }, () => this.#beat());
+      try {
+        if (this.#stopAt === null) yield* this.#claimAll();
+      } finally {
+        yield* shield(() => this.#drain());
+        unwatch();
+        yield* shield(heartbeat.cancel());
       }
     } finally {
-      yield* shield(() => this.#drain());
-      unwatch();
-      yield* shield(heartbeat.cancel());
+      this.#ended.set();
+    }
+    if (this.#failure !== null) throw this.#failure.error;
+  }
+
+  *#claimAll(): Coroutine<void> {
+    const claiming = Scope.enter({ name: `claims of ${this.name}` });
+    this.#claiming = claiming;
+    for (let i = 1; i < Math.min(this.settings.concurrency, CLAIMS_AT_ONCE); i++) {
+      claiming.launch(this.#claimForEver(), `claim ${i + 1}`);
+    }
+    yield* claiming.run(this.#claimForEver());
+  }
+
+  *#claimForEver(): Coroutine<void> {
+    for (;;) {
+      const slot = yield* this.#slots.acquire();
+      let isRunning = false;
+      try {
+        const lease = yield* this.engine.claim(this.name);
+        this.#begin(lease, () => slot.release());
+        isRunning = true;
+      } catch (error) {
+        if (!(error instanceof Error) || isFinal(error)) throw error;
+        yield* sleep(RETRY_MS);
+      } finally {
+        if (!isRunning) slot.release();
+      }
     }
   }
 
   *#drain(): Coroutine<void> {
-    yield* moveOnAfter(this.#settings.drainMs, () => this.#join());
+    const { loop, settings } = this;
+    const draining = Scope.enter({ name: `the jobs of ${this.name}` });
+    draining.deadline = this.#stopAt ?? loop.now() + settings.drainMs;
+    this.#draining = draining;
+    yield* draining.run(this.#join());
     for (const run of this.#allRuns()) this.#stop(run, SHUTDOWN);
     yield* this.#join();
   }
@@ -209,7 +219,7 @@ class JobServer implements ServerView {
     for (const { task } of this.#allRuns()) if (task !== null) yield* task;
   }
 
-  #allRuns(): Run[] {
+  #allRuns(): Begun[] {
     return [...this.#runs.values()].flatMap((runs) => [...runs]);
   }
 
@@ -229,13 +239,13 @@ class JobServer implements ServerView {
   }
 
   *#beat(): Coroutine<void> {
-    const everyMs = this.#engine.leaseMs / BEATS_PER_LEASE;
+    const everyMs = this.engine.leaseMs / BEATS_PER_LEASE;
     for (;;) {
       yield* sleep(everyMs);
       const runs = this.#allRuns().filter((run) => !run.isLost);
       if (runs.length === 0) continue;
       try {
-        const renewals = yield* this.#engine.renew(runs.map((run) => run.lease));
+        const renewals = yield* this.engine.renew(runs.map((run) => run.lease));
         for (const [index, run] of runs.entries()) this.#heed(run, renewals[index]!);
       } catch (error) {
         if (!(error instanceof Error)) throw error; // out of reach: the next beat tries again, or finds the leases lost
@@ -243,14 +253,14 @@ class JobServer implements ServerView {
     }
   }
 
-  #heed(run: Run, renewal: { readonly isHeld: boolean; readonly cancel: { readonly reason: string } | null }): void {
+  #heed(run: Begun, renewal: Renewal): void {
     if (renewal.isHeld) {
       if (renewal.cancel !== null) this.#stop(run, renewal.cancel.reason);
       return;
     }
     if (run.isLost || !this.#runs.get(run.lease.order.id)?.has(run)) return; // it has just ended
     run.isLost = true;
-    this.#counts.leasesLost++;
+    this.#runner.counts.leasesLost++;
     this.#stop(run, "the lease was lost");
   }
 
@@ -259,12 +269,12 @@ class JobServer implements ServerView {
     const early = this.#early.get(id);
     const stop = early === undefined ? lease.cancel : { reason: early };
     this.#early.delete(id);
-    const run: Run = { lease, pending: null, task: null, stop, isLost: false };
+    const run: Begun = { lease, pending: null, task: null, stop, isLost: false };
     let runs = this.#runs.get(id);
     if (runs === undefined) this.#runs.set(id, (runs = new Set()));
     runs.add(run);
-    this.#counts.claimed++;
-    run.task = this.#loop.spawn({ name: `${address} of ${this.name}` }, () => this.#serve(run));
+    this.#claimed++;
+    run.task = this.loop.spawn({ name: `${address} of ${this.name}` }, () => this.#runner.serve(run));
     const taskSettled = (): void => {
       runs.delete(run);
       if (runs.size === 0 && this.#runs.get(id) === runs) this.#runs.delete(id);
@@ -272,166 +282,8 @@ class JobServer implements ServerView {
     };
     run.task.watch({ before: null, after: null, taskSettled });
   }
-
-  *#serve(run: Run): Coroutine<void> {
-    const { lease } = run;
-    const { order } = lease;
-    let envelope: Envelope;
-    let codec: JobCodec;
-    let job: AnyJob;
-    let end: JobEnd;
-    try {
-      envelope = openEnvelope(order.payload);
-      codec = this.#codecs.get(envelope.codec)!;
-      job = this.#jobs.get(order.address)!;
-      if (codec === undefined || job === undefined) {
-        yield* this.#refuse(lease, envelope);
-        return;
-      }
-      if (run.stop !== null) end = { status: "cancelled", reason: run.stop.reason, runMs: 0 };
-      else end = yield* this.#run(run, job, envelope, codec);
-    } catch (error) {
-      if (!(error instanceof Error)) throw error;
-      // What lies there cannot be read, here or anywhere.
-      const subject = { name: order.address, id: 0 };
-      const failure: JobEnd = {
-        status: "failed",
-        error: new JobError(subject, error, this.name),
-        done: null,
-        runMs: 0,
-      };
-      yield* this.#record(lease, failure, encodeEnd(subject, failure, jsonCodec, PAYLOAD_LIMIT));
-      return;
-    }
-    this.#ran.record(end.runMs);
-    if (run.isLost) return;
-    yield* this.#conclude(run, envelope, end, codec);
-  }
-
-  *#run(run: Run, job: AnyJob, envelope: Envelope, codec: JobCodec): Coroutine<JobEnd> {
-    const { lease } = run;
-    const { args, locals } = decodeData(envelope, codec);
-    const now = this.#loop.now();
-    const { remainingMs } = envelope;
-    const deadline = remainingMs === null ? Infinity : now + Math.max(0, remainingMs - lease.waitedMs);
-    const pending = new PendingJob(this.#executor, {
-      id: envelope.number,
-      name: envelope.name,
-      job,
-      shape: envelope.shape,
-      args,
-      transfer: null,
-      idempotencyKey: envelope.key,
-      locals,
-      priority: lease.order.priority,
-      deadline,
-      loop: this.#loop,
-    });
-    pending.onNews = ({ kind, value }) => {
-      if (kind === "item") return;
-      this.#engine.tell(lease, { kind, body: bodyOf(codec, value) });
-    };
-    if (!this.#executor.tryAdmit(pending)) yield* this.#executor.admit(pending);
-    run.pending = pending;
-    if (run.stop !== null) pending.cancel((run.stop as { readonly reason: string }).reason); // while it waited for room
-    this.#engine.tell(lease, { kind: "started", body: this.name });
-    return (yield* pending) as JobEnd;
-  }
-
-  /** Not ours: others may know it. */
-  *#refuse(lease: JobLease, envelope: Envelope): Coroutine<void> {
-    this.#counts.refused++;
-    if (lease.refusals < this.#settings.refusals) {
-      yield* this.#insist(() => this.#engine.release(lease, this.#settings.refuseMs, "refusal"));
-      return;
-    }
-    const subject = { name: envelope.name, id: envelope.number };
-    const error = new UnknownJobError(subject, lease.order.address, lease.refusals + 1);
-    const end: JobEnd = { status: "failed", error, done: null, runMs: 0 };
-    yield* this.#record(lease, end, encodeEnd(subject, end, jsonCodec, envelope.payloadLimit));
-  }
-
-  *#conclude(run: Run, envelope: Envelope, ended: JobEnd, codec: JobCodec): Coroutine<void> {
-    const { lease } = run;
-    if (ended.status === "cancelled" && run.stop?.reason === SHUTDOWN) {
-      this.#counts.givenBack++;
-      yield* this.#insist(() => this.#engine.release(lease, 0, "nothing"));
-      return;
-    }
-    if (ended.status === "failed" && lease.failures + 1 < envelope.attempts && mayRetry(ended.error)) {
-      this.#counts.retried++;
-      const delayMs = Math.min(LONGEST_BACKOFF_MS, envelope.backoffMs * 2 ** lease.failures);
-      yield* this.#insist(() => this.#engine.release(lease, delayMs, "failure"));
-      return;
-    }
-    const subject = { name: envelope.name, id: envelope.number };
-    let end = ended;
-    let body: string;
-    try {
-      body = encodeEnd(subject, end, codec, envelope.payloadLimit);
-    } catch (error) {
-      end = { status: "failed", error, done: null, runMs: ended.runMs };
-      body = encodeEnd(subject, end, codec, envelope.payloadLimit);
-    }
-    yield* this.#record(lease, end, body);
-  }
-
-  *#record(lease: JobLease, end: JobEnd, body: string): Coroutine<void> {
-    const record: OutcomeRecord = {
-      status: end.status,
-      delivery: lease.delivery,
-      worker: this.name,
-      runMs: end.runMs,
-      body,
-    };
-    if (yield* this.#insist(() => this.#engine.finish(lease, record))) this.#counts[end.status]++;
-    else this.#counts.leasesLost++;
-  }
-
-  /** The engine may be out of reach for a while. When the lease is lost meanwhile, that is what it will say. */
-  *#insist<T>(act: () => Operation<T>): Coroutine<T> {
-    for (;;) {
-      try {
-        return yield* act();
-      } catch (error) {
-        if (!(error instanceof Error) || isFinal(error)) throw error;
-      }
-      yield* sleep(RETRY_MS);
-    }
-  }
 }
 
-function addressesOf(jobs: Iterable<AnyJob>): Map<string, AnyJob> {
-  const known = new Map<string, AnyJob>();
-  for (const job of jobs) {
-    checkJob("serveJobs", job);
-    const address = `${job.name}@${job.version}`;
-    const other = known.get(address);
-    if (other !== undefined && other !== job) {
-      throw new UsageError(
-        `serveJobs() was given two jobs "${address}", of ${other.url} and of ${job.url}; name them apart, or raise a version`,
-      );
-    }
-    known.set(address, job);
-  }
-  return known;
-}
-
-/** What failed by itself may go well the next time; what cannot be carried will not. */
-function mayRetry(error: unknown): boolean {
-  return error instanceof JobError || error instanceof WorkerCrashedError;
-}
-
-function bodyOf(codec: JobCodec, value: unknown): string {
-  try {
-    return codec.encode(value);
-  } catch (error) {
-    return codec.encode(`(cannot be carried: ${error instanceof Error ? error.message : reasonText(error)})`);
-  }
-}
-
-/** The engine was closed, or was never there. */
-function isFinal(error: Error): boolean {
-  const { code } = error as { readonly code?: unknown };
-  return code === "EXECUTOR_ENGINE_MISSING" || code === "EXECUTOR_ENGINE_CLOSED";
+function engineOf(served: Served): QueueEngine {
+  return served instanceof QueueExecutor ? served.engine : served;
 }

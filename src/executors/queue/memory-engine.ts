@@ -6,8 +6,8 @@
  *
  * Invariants: a job is ready, delayed, running or settled; a record is written once; only the latest delivery of a job may finish it.
  */
-import { EventLoop, QueuedWait, running, Wait, WaitQueue } from "../../core/index.ts";
-import type { Coroutine, Handle, Operation, Started, Waiter } from "../../core/index.ts";
+import { EventLoop, running, until, WaitQueue } from "../../core/index.ts";
+import type { Coroutine, Operation } from "../../core/index.ts";
 import { checkMs, checkOptions, checkWhole } from "../checks.ts";
 import type {
   CancelAnswer,
@@ -20,11 +20,20 @@ import type {
   QueueEngine,
   ReleaseReason,
   Renewal,
+  ScheduleOrder,
+  ScheduleStanding,
   SubmitterListener,
 } from "./engine.ts";
-import { LEASE_MS, MAX_STALLED } from "./engine.ts";
+import { importCron } from "./cron.ts";
+import { LEASE_MS, MAX_STALLED, OVERLAP } from "./engine.ts";
 import { Dice } from "./faults.ts";
 import type { EngineFaults } from "./faults.ts";
+import { readFiringId } from "./firing-id.ts";
+import { newEntry, ReadyLine } from "./memory-line.ts";
+import type { Entry } from "./memory-line.ts";
+import { MemoryPushes } from "./memory-pushes.ts";
+import { MemorySchedules } from "./memory-schedules.ts";
+import { Claim, Reply } from "./memory-waits.ts";
 
 export interface MemoryEngineOptions {
   /** Shown in messages. Default: `"memory"`. */
@@ -35,6 +44,8 @@ export interface MemoryEngineOptions {
   readonly maxStalled?: number;
   /** What goes wrong. Default: nothing. */
   readonly faults?: EngineFaults;
+  /** The time of day for schedules, in milliseconds since 1970. Default: the clock of the loop, so a simulated run begins in 1970. For real times: `Date.now`. */
+  readonly timeOfDay?: () => number;
 }
 
 /** What happened so far. Plain, frozen data. */
@@ -52,27 +63,7 @@ export interface MemoryEngineStatistics {
   readonly pushesDropped: number;
 }
 
-type EntryState = "ready" | "delayed" | "running" | "settled";
-
-interface Entry {
-  order: JobOrder;
-  state: EntryState;
-  readonly number: number;
-  /** Since when it is there. */
-  readonly enqueuedAt: number;
-  /** Whether it is ready to be delivered once more although it runs. */
-  isDoubled: boolean;
-  delivery: number;
-  failures: number;
-  refusals: number;
-  stalls: number;
-  worker: string;
-  leasedUntil: number;
-  timer: Handle | null;
-  cancel: { readonly reason: string } | null;
-  record: OutcomeRecord | null;
-  forgetAt: number;
-}
+const FORGET_EVERY_MS = 1_000;
 
 /**
  * @example
@@ -87,16 +78,15 @@ export class MemoryEngine implements QueueEngine {
   readonly #maxStalled: number;
   readonly #dice: Dice;
   readonly #entries = new Map<string, Entry>();
-  /** In line, the first one first. */
-  #ready: Entry[] = [];
+  readonly #ready = new ReadyLine();
+  readonly #schedules: MemorySchedules;
   readonly #claims = new WaitQueue<JobLease, Claim>();
-  readonly #submitters = new Map<string, Set<SubmitterListener>>();
-  readonly #cancelListeners = new Set<(id: string, reason: string) => void>();
+  readonly #pushes: MemoryPushes;
   readonly #dead = new Set<string>();
-  #isDown = false;
-  readonly #up = new WaitQueue<void>();
+  /** @internal */
+  readonly up: WaitQueue<void> = new WaitQueue<void>();
   #numbers = 0;
-  #nextForgetAt = Infinity;
+  #nextForgetAt = 0;
   readonly #counts = {
     enqueued: 0,
     repeated: 0,
@@ -105,7 +95,6 @@ export class MemoryEngine implements QueueEngine {
     stalled: 0,
     fenced: 0,
     recorded: 0,
-    pushesDropped: 0,
   };
 
   /** @throws {UsageError} when an option is wrong. */
@@ -124,6 +113,13 @@ export class MemoryEngine implements QueueEngine {
     this.isOutside = running.loop === null;
     this.#loop = this.isOutside ? new EventLoop({ name: `engine ${name}` }) : EventLoop.current();
     this.#dice = new Dice(faults, () => this.#loop.random());
+    this.#pushes = new MemoryPushes(this.#loop, this.#dice);
+    this.#schedules = new MemorySchedules({
+      timeOfDay: options.timeOfDay ?? (() => this.#loop.now()),
+      add: (order) => this.#add(order),
+      withdraw: (id) => this.#withdrawUnbegun(id),
+      isOpen: (id) => (this.#entries.get(id)?.state ?? "settled") !== "settled",
+    });
   }
 
   enqueue(orders: readonly JobOrder[]): Operation<void> {
@@ -172,36 +168,34 @@ export class MemoryEngine implements QueueEngine {
 
   tell(lease: JobLease, tidings: JobTidings): void {
     const { id, replyTo } = lease.order;
-    if (this.#holding(lease) !== null) this.#push(replyTo, (listener) => listener.told(id, tidings));
+    if (this.#holding(lease) !== null) this.#pushes.told(replyTo, id, tidings);
   }
 
   requestCancel(id: string, reason: string): Operation<CancelAnswer> {
     return this.#reply("cancel a job", () => {
-      const entry = this.#entries.get(id);
+      const entry = this.#entryOf(id);
       if (entry === undefined) return "unknown";
       if (entry.state === "settled") return "settled";
       entry.cancel ??= { reason };
       if (entry.state !== "running") {
         this.#settle(entry, { status: "cancelled", delivery: entry.delivery, worker: "", runMs: 0, body: reason });
+        this.#schedules.leaves(id);
         return "removed";
       }
-      this.#later(() => {
-        for (const listener of this.#cancelListeners) listener(id, reason);
-      });
+      this.#pushes.cancelRequested(id, reason);
       return "requested";
     });
   }
 
   states(ids: readonly string[]): Operation<readonly JobStanding[]> {
-    return this.#reply("the states of jobs", () => {
-      this.#forgetOld();
-      return ids.map((id): JobStanding => {
-        const entry = this.#entries.get(id);
+    return this.#reply("the states of jobs", () =>
+      ids.map((id): JobStanding => {
+        const entry = this.#entryOf(id);
         if (entry === undefined) return { state: "unknown" };
         if (entry.record !== null) return { state: "settled", record: entry.record };
         return { state: entry.state === "running" ? "running" : "waiting" };
-      });
-    });
+      }),
+    );
   }
 
   counts(): Operation<QueueCounts> {
@@ -212,21 +206,25 @@ export class MemoryEngine implements QueueEngine {
     });
   }
 
+  *putSchedule(schedule: ScheduleOrder): Coroutine<ScheduleStanding> {
+    const cron = "cron" in schedule.times ? yield* until(importCron()) : null;
+    return yield* this.#reply("put a schedule", () => this.#schedules.put(schedule, cron));
+  }
+
+  removeSchedule(id: string): Operation<boolean> {
+    return this.#reply("remove a schedule", () => this.#schedules.remove(id));
+  }
+
+  schedules(): Operation<readonly ScheduleStanding[]> {
+    return this.#reply("list schedules", () => this.#schedules.list());
+  }
+
   subscribe(replyTo: string, listener: SubmitterListener): Operation<() => void> {
-    return this.#reply("subscribe", () => {
-      let listeners = this.#submitters.get(replyTo);
-      if (listeners === undefined) this.#submitters.set(replyTo, (listeners = new Set()));
-      listeners.add(listener);
-      listener.connected(true);
-      return () => void listeners.delete(listener);
-    });
+    return this.#reply("subscribe", () => this.#pushes.subscribe(replyTo, listener));
   }
 
   watchCancels(listener: (id: string, reason: string) => void): Operation<() => void> {
-    return this.#reply("subscribe", () => {
-      this.#cancelListeners.add(listener);
-      return () => void this.#cancelListeners.delete(listener);
-    });
+    return this.#reply("subscribe", () => this.#pushes.watchCancels(listener));
   }
 
   async close(): Promise<void> {}
@@ -243,14 +241,13 @@ export class MemoryEngine implements QueueEngine {
 
   /** As if the connection was lost: every call waits, and nothing is pushed, until `reconnect`. Leases run out meanwhile. */
   disconnect(): void {
-    this.#isDown = true;
-    this.#tellAll(false);
+    this.#pushes.connected(false);
   }
 
   reconnect(): void {
-    this.#isDown = false;
-    this.#up.unpark(Infinity);
-    this.#tellAll(true);
+    this.#pushes.isDown = false; // first: who is woken may ask for something at once
+    this.up.unpark(Infinity);
+    this.#pushes.connected(true);
     this.#serve();
   }
 
@@ -258,20 +255,32 @@ export class MemoryEngine implements QueueEngine {
   lose(id: string): void {
     const entry = this.#entries.get(id);
     if (entry === undefined) return;
-    entry.timer?.cancel();
-    this.#entries.delete(id);
-    this.#ready = this.#ready.filter((each) => each !== entry);
+    this.#drop(entry);
+    this.#schedules.leaves(id);
   }
 
   statistics(): MemoryEngineStatistics {
-    return Object.freeze({ ...this.#counts });
+    return Object.freeze({ ...this.#counts, pushesDropped: this.#pushes.dropped });
+  }
+
+  /** @internal */
+  get isDown(): boolean {
+    return this.#pushes.isDown;
   }
 
   /** @internal */
   take(worker: string): JobLease | null {
-    if (this.#isDown || this.#dead.has(worker) || this.#ready.length === 0) return null;
-    const at = this.#dice.throws("reorder") ? Math.floor(this.#dice.upTo(this.#ready.length)) : 0;
-    const entry = this.#ready.splice(at, 1)[0]!;
+    if (this.isDown || this.#dead.has(worker)) return null;
+    while (this.#ready.size > 0) {
+      const at = this.#dice.throws("reorder") ? Math.floor(this.#dice.upTo(this.#ready.size)) : 0;
+      const entry = this.#ready.take(at);
+      if (this.#schedules.begins(entry.order.id) === "run") return this.#lease(entry, worker);
+      this.#settle(entry, { status: "cancelled", delivery: 0, worker: "", runMs: 0, body: OVERLAP });
+    }
+    return null;
+  }
+
+  #lease(entry: Entry, worker: string): JobLease {
     this.#counts.delivered++;
     if (entry.delivery > 0) this.#counts.redelivered++;
     entry.state = "running";
@@ -282,38 +291,23 @@ export class MemoryEngine implements QueueEngine {
     if (entry.timer === null) this.#watchLease(entry);
     if (this.#dice.throws("duplicate")) {
       entry.isDoubled = true;
-      this.#insert(entry);
+      this.#ready.insert(entry);
       this.#loop.callSoon(() => this.#serve());
     }
     const { order, delivery, failures, refusals, stalls, cancel } = entry;
-    const waitedMs = this.#loop.now() - entry.enqueuedAt;
+    const waitedMs = Math.max(0, this.#loop.now() - entry.waitsSince);
     return { order, delivery, failures, refusals, stalls, waitedMs, cancel, token: worker };
   }
 
   #add(order: JobOrder): void {
-    const known = this.#entries.get(order.id);
-    if (known !== undefined) {
+    if (this.#entryOf(order.id) !== undefined) {
       this.#counts.repeated++;
       return;
     }
     this.#counts.enqueued++;
-    const entry: Entry = {
-      order,
-      state: "ready",
-      number: ++this.#numbers,
-      enqueuedAt: this.#loop.now(),
-      isDoubled: false,
-      delivery: 0,
-      failures: 0,
-      refusals: 0,
-      stalls: 0,
-      worker: "",
-      leasedUntil: 0,
-      timer: null,
-      cancel: null,
-      record: null,
-      forgetAt: Infinity,
-    };
+    // The deadline of a firing begins when it is due, that of a delayed job when it was submitted.
+    const waitsSince = this.#loop.now() + (readFiringId(order.id) === null ? 0 : order.delayMs);
+    const entry = newEntry(order, ++this.#numbers, waitsSince);
     this.#entries.set(order.id, entry);
     this.#putInLine(entry, order.delayMs);
   }
@@ -324,7 +318,7 @@ export class MemoryEngine implements QueueEngine {
     const lateMs = delayMs + this.#dice.upTo(this.#dice.faults.delayJobMs);
     if (lateMs <= 0) {
       entry.state = "ready";
-      if (!entry.isDoubled) this.#insert(entry);
+      if (!entry.isDoubled) this.#ready.insert(entry);
       this.#serve();
       return;
     }
@@ -333,24 +327,26 @@ export class MemoryEngine implements QueueEngine {
     entry.timer = this.#loop.callLater(lateMs, () => {
       entry.timer = null;
       entry.state = "ready";
-      this.#insert(entry);
+      this.#ready.insert(entry);
       this.#serve();
     });
-  }
-
-  #insert(entry: Entry): void {
-    const { priority } = entry.order;
-    const isBehind = (it: Entry): boolean =>
-      it.order.priority < priority || (it.order.priority === priority && it.number > entry.number);
-    const at = this.#ready.findIndex(isBehind);
-    this.#ready.splice(at === -1 ? this.#ready.length : at, 0, entry);
   }
 
   /** From the line, where it may stand although it runs. */
   #withdraw(entry: Entry): void {
     entry.isDoubled = false;
-    const at = this.#ready.indexOf(entry);
-    if (at !== -1) this.#ready.splice(at, 1);
+    this.#ready.remove(entry);
+  }
+
+  #withdrawUnbegun(id: string): void {
+    const entry = this.#entries.get(id);
+    if (entry !== undefined && entry.delivery === 0 && entry.state !== "settled") this.#drop(entry);
+  }
+
+  #drop(entry: Entry): void {
+    entry.timer?.cancel();
+    this.#withdraw(entry);
+    this.#entries.delete(entry.order.id);
   }
 
   #serve(): void {
@@ -395,121 +391,26 @@ export class MemoryEngine implements QueueEngine {
     entry.state = "settled";
     entry.record = record;
     entry.forgetAt = this.#loop.now() + entry.order.resultTtlMs;
-    this.#nextForgetAt = Math.min(this.#nextForgetAt, entry.forgetAt);
     this.#counts.recorded++;
-    if (this.#dice.throws("dropOutcome")) this.#counts.pushesDropped++;
-    else this.#push(entry.order.replyTo, (listener) => listener.settled(entry.order.id, record));
+    this.#pushes.settled(entry.order.replyTo, entry.order.id, record);
   }
 
-  #push(replyTo: string, tell: (listener: SubmitterListener) => void): void {
-    this.#later(() => {
-      for (const listener of this.#submitters.get(replyTo) ?? []) tell(listener);
-    });
-  }
-
-  /** In a turn of its own, since whoever calls is in the middle of something; or later, twice or never. */
-  #later(push: () => void): void {
-    if (this.#dice.throws("dropPush")) {
-      this.#counts.pushesDropped++;
-      return;
-    }
-    const times = this.#dice.throws("repeatPush") ? 2 : 1;
-    for (let i = 0; i < times; i++) {
-      const lateMs = this.#dice.upTo(this.#dice.faults.delayPushMs);
-      const tell = (): void => (this.#isDown ? undefined : push());
-      if (lateMs === 0) this.#loop.callSoon(tell);
-      else this.#loop.callLater(lateMs, tell);
-    }
-  }
-
-  #tellAll(isConnected: boolean): void {
-    for (const listeners of this.#submitters.values()) {
-      for (const listener of listeners) listener.connected(isConnected);
-    }
+  /** A job whose record is too old is unknown, also before it is swept out. */
+  #entryOf(id: string): Entry | undefined {
+    const entry = this.#entries.get(id);
+    if (entry === undefined || entry.forgetAt > this.#loop.now()) return entry;
+    this.#entries.delete(id);
+    return undefined;
   }
 
   #forgetOld(): void {
     const now = this.#loop.now();
     if (now < this.#nextForgetAt) return;
-    this.#nextForgetAt = Infinity;
-    for (const [id, entry] of this.#entries) {
-      if (entry.forgetAt <= now) this.#entries.delete(id);
-      else this.#nextForgetAt = Math.min(this.#nextForgetAt, entry.forgetAt);
-    }
+    this.#nextForgetAt = now + FORGET_EVERY_MS; // it walks over all of them
+    for (const [id, entry] of this.#entries) if (entry.forgetAt <= now) this.#entries.delete(id);
   }
 
   #reply<T>(what: string, act: () => T): Operation<T> {
-    return new Reply(`${what} (engine ${this.name})`, act, this.isOutside, () => this.#isDown, this.#up);
-  }
-}
-
-class Claim extends QueuedWait<JobLease> {
-  readonly worker: string;
-  readonly #engine: MemoryEngine;
-
-  constructor(engine: MemoryEngine, line: WaitQueue<JobLease, never>, worker: string) {
-    super(line);
-    this.#engine = engine;
-    this.worker = worker;
-  }
-
-  get reason(): string {
-    return `a job in engine ${this.#engine.name}`;
-  }
-
-  override get external(): boolean {
-    return this.#engine.isOutside;
-  }
-
-  protected attempt(task: Waiter): Started<JobLease> | null {
-    const lease = this.#engine.take(this.worker);
-    return lease === null ? null : task.complete(this, lease);
-  }
-}
-
-/** Answers at once, or when the engine can be reached again. */
-class Reply<T> implements Operation<T> {
-  readonly #reason: string;
-  readonly #act: () => T;
-  readonly #isOutside: boolean;
-  readonly #isDown: () => boolean;
-  readonly #up: WaitQueue<void>;
-
-  constructor(reason: string, act: () => T, isOutside: boolean, isDown: () => boolean, up: WaitQueue<void>) {
-    this.#reason = reason;
-    this.#act = act;
-    this.#isOutside = isOutside;
-    this.#isDown = isDown;
-    this.#up = up;
-  }
-
-  *[Symbol.iterator](): Coroutine<T> {
-    while (this.#isDown()) yield* this.#up.park(this.#reason);
-    return yield* new Answer(this.#reason, this.#act, this.#isOutside);
-  }
-}
-
-class Answer<T> extends Wait<T> {
-  readonly reason: string;
-  readonly #act: () => T;
-  readonly #isOutside: boolean;
-
-  constructor(reason: string, act: () => T, isOutside: boolean) {
-    super();
-    this.reason = reason;
-    this.#act = act;
-    this.#isOutside = isOutside;
-  }
-
-  override get external(): boolean {
-    return this.#isOutside;
-  }
-
-  protected start(task: Waiter): Started<T> {
-    return task.complete(this, this.#act());
-  }
-
-  withdraw(): boolean {
-    return true;
+    return new Reply(this, what, act);
   }
 }

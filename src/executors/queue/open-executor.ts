@@ -44,7 +44,7 @@ export function executorFromEnvironment(options: OpenExecutorOptions = {}): JobE
   return openExecutor(env["FIBRIL_EXECUTOR"] || "threads", options);
 }
 
-/** The engine of a Redis URL. @throws {UsageError} @internal */
+/** The engine of a Redis URL. @throws {UsageError} @package */
 export function engineAt(where: string, options: Omit<BullEngineOptions, "url"> = {}): BullEngine {
   const url = typeof where === "string" && URL.canParse(where) ? new URL(where) : null;
   if (url === null || (url.protocol !== "redis:" && url.protocol !== "rediss:")) {

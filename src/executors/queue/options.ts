@@ -7,6 +7,8 @@ import type { SubmitOptions } from "../executor.ts";
 import type { ExecutorOptions } from "../job-executor.ts";
 import { jsonCodec } from "./codec.ts";
 import type { JobCodec } from "./codec.ts";
+import type { ScheduleTimes } from "./engine.ts";
+import { looksLikeFiring } from "./firing-id.ts";
 
 /** How jobs are kept and tried. In an executor: for all of its jobs. */
 export interface QueueJobOptions {
@@ -46,7 +48,42 @@ export interface QueueExecutorOptions extends ExecutorOptions, QueueJobOptions {
   readonly onScopeCancelled?: "cancel" | "detach";
 }
 
-/** With every default filled in. @internal */
+/** When a schedule fires, and what its jobs are. */
+export type ScheduleOptions = ScheduleJobOptions &
+  (
+    | {
+        /** How often, in milliseconds, from 100 up; counted from 1970, so every five minutes is at :00, :05 … */
+        readonly everyMs: number;
+      }
+    | {
+        /** Minute, hour, day of the month, month and day of the week, as cron has them: `"0 3 * * *"`; or six fields, with seconds first. */
+        readonly cron: string;
+        /** Of the IANA, such as `"Europe/Paris"`. Default: `"UTC"`. */
+        readonly timeZone?: string;
+      }
+  );
+
+export interface ScheduleJobOptions extends QueueJobOptions {
+  /** What happens to a firing that is due while the one before has no outcome. `"allow"` (default): both run. `"skip"`: it is recorded as cancelled. */
+  readonly overlap?: "allow" | "skip";
+  /** Shown in messages. Default: the name of the job. */
+  readonly name?: string;
+  /** As of any job. Default: 0. */
+  readonly priority?: number;
+  /** How long each firing may take, in milliseconds from when it is due. Default: no limit. */
+  readonly deadlineMs?: number;
+}
+
+/** With every default filled in. @package */
+export interface ScheduleSettings extends Required<QueueJobOptions> {
+  readonly times: ScheduleTimes;
+  readonly overlap: "allow" | "skip";
+  readonly name?: string;
+  readonly priority: number;
+  readonly deadlineMs: number;
+}
+
+/** With every default filled in. @package */
 export interface QueueSettings extends Required<QueueJobOptions> {
   readonly maxPending: number;
   readonly bufferSize: number;
@@ -92,9 +129,52 @@ export function queueSettings(options: QueueExecutorOptions): QueueSettings {
   };
 }
 
+const SHORTEST_EVERY_MS = 100;
+/** `cron-parser` would fill up what is missing, and make up what `H` stands for, differently in each process. */
+const CRON_FORM = /^(@[a-z]+|\S+(\s+\S+){4,5})$/;
+
+/** @throws {UsageError} */
+export function scheduleSettings(options: ScheduleOptions, defaults: QueueSettings): ScheduleSettings {
+  const times = timesOf(checkOptions("schedule()", options));
+  const { overlap = "allow", name, priority = 0, deadlineMs = Infinity } = options;
+  const { attempts = defaults.attempts, backoffMs = defaults.backoffMs } = options;
+  const { resultTtlMs = defaults.resultTtlMs } = options;
+  checkJobOptions({ attempts, backoffMs, resultTtlMs });
+  checkMs("deadlineMs", deadlineMs);
+  if (!Number.isFinite(priority)) throw new UsageError(`priority must be a finite number, got ${priority}`);
+  if (overlap !== "allow" && overlap !== "skip") {
+    throw new UsageError(`overlap is "allow" or "skip", got ${describeValue(overlap as unknown)}`);
+  }
+  const own = { times, overlap, priority, deadlineMs, attempts, backoffMs, resultTtlMs };
+  return name === undefined ? own : { ...own, name };
+}
+
+function timesOf(options: ScheduleOptions): ScheduleTimes {
+  const { everyMs, cron, timeZone = "UTC" } = options as { everyMs?: unknown; cron?: unknown; timeZone?: unknown };
+  if ((everyMs === undefined) === (cron === undefined)) {
+    throw new UsageError("a schedule has either everyMs, or cron and timeZone");
+  }
+  if (everyMs !== undefined) {
+    checkWhole("everyMs", everyMs, SHORTEST_EVERY_MS);
+    return { everyMs: everyMs as number };
+  }
+  if (typeof cron !== "string" || !CRON_FORM.test(cron.trim()) || /\bH\b/i.test(cron)) {
+    throw new UsageError(`cron has five fields, such as "0 3 * * *", or six with seconds, got ${describeValue(cron)}`);
+  }
+  if (typeof timeZone !== "string" || timeZone === "") {
+    throw new UsageError(`timeZone is a name of the IANA, such as "Europe/Paris", got ${describeValue(timeZone)}`);
+  }
+  return { cron: cron.trim(), timeZone };
+}
+
 /** @throws {UsageError} */
 export function checkJobOptions(options: QueueSubmitOptions): void {
-  const { attempts, backoffMs, resultTtlMs, delayMs } = options;
+  const { attempts, backoffMs, resultTtlMs, delayMs, idempotencyKey } = options;
+  if (idempotencyKey !== undefined && looksLikeFiring(idempotencyKey)) {
+    throw new UsageError(
+      `the idempotencyKey "${idempotencyKey}" begins like those of scheduled jobs; use another one, or attach()`,
+    );
+  }
   if (attempts !== undefined) checkWhole("attempts", attempts, 1);
   if (backoffMs !== undefined) checkMs("backoffMs", backoffMs);
   if (resultTtlMs !== undefined) checkMs("resultTtlMs", resultTtlMs);

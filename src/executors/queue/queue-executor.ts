@@ -7,21 +7,24 @@
  * What other machines cannot do: arguments are text on their way (`codec`), nothing is shared, and values do not stream.
  */
 import { randomUUID } from "node:crypto";
-import { running, UsageError } from "../../core/index.ts";
+import { describeValue, running, UsageError } from "../../core/index.ts";
 import type { Operation, Scope, Task } from "../../core/index.ts";
 import { JobExecutor } from "../job-executor.ts";
 import type { JobHandle } from "../job-handle.ts";
+import { checkJob } from "../job.ts";
 import type { AnyJob, Job } from "../job.ts";
 import type { PendingJob } from "../pending-job.ts";
 import type { JobShape } from "../pool.ts";
 import type { SubmitOptions } from "../executor.ts";
-import type { QueueEngine } from "./engine.ts";
-import { checkJobOptions, queueSettings } from "./options.ts";
-import type { QueueExecutorOptions, QueueSettings, QueueSubmitOptions } from "./options.ts";
+import type { QueueEngine, ScheduleStanding } from "./engine.ts";
+import { checkJobOptions, queueSettings, scheduleSettings } from "./options.ts";
+import type { QueueExecutorOptions, QueueSettings, QueueSubmitOptions, ScheduleOptions } from "./options.ts";
 import { QueuePool } from "./queue-pool.ts";
-import type { QueuePlace, QueueStatistics } from "./queue-pool.ts";
+import type { QueueStatistics } from "./queue-pool.ts";
+import { scheduleOrderOf } from "./queue-track.ts";
+import type { QueuePlace } from "./queue-track.ts";
 
-/** Whom the engine belongs to. @internal */
+/** Whom the engine belongs to. @package */
 export interface EngineOwnership {
   readonly ownsEngine?: boolean;
 }
@@ -110,6 +113,44 @@ export class QueueExecutor extends JobExecutor {
     );
   }
 
+  /**
+   * Makes a job again and again, or changes the schedule with this id. It belongs to the queue, not to this process: it goes on until `unschedule`, and
+   * whoever puts it again, at each start for example, puts the same one.
+   *
+   * Each firing is an ordinary job, made once however many workers and submitters there are; its id, which names schedule and time, is its
+   * idempotency key, and for `attach`. One firing at most waits for a worker: while none is there, that one is late and the others are left out.
+   *
+   * Cancelling may leave it made or not.
+   * @returns The schedule, with the time of its next firing.
+   * @throws {UsageError} when an option is wrong, or the times never come.
+   * @throws {JobCloneError} {@link PayloadTooLargeError} when the arguments cannot be carried.
+   * @example
+   * yield* executor.schedule("nightly report", { cron: "0 3 * * *", timeZone: "Europe/Paris", overlap: "skip" }, report, "all");
+   */
+  schedule<Args extends readonly unknown[]>(
+    id: string,
+    options: ScheduleOptions,
+    job: Job<Args, unknown>,
+    ...args: Args
+  ): Operation<ScheduleStanding> {
+    checkScheduleId(id);
+    checkJob("schedule", job);
+    this.#pool.check(job as AnyJob);
+    const settings = scheduleSettings(options, this.#settings);
+    return this.#pool.engine.putSchedule(scheduleOrderOf(id, job as AnyJob, args, settings, this.#settings));
+  }
+
+  /** Ends a schedule. A firing that has begun goes on; one that has not is gone. `false`: there was none with this id. */
+  unschedule(id: string): Operation<boolean> {
+    checkScheduleId(id);
+    return this.#pool.engine.removeSchedule(id);
+  }
+
+  /** All schedules of the queue. */
+  schedules(): Operation<readonly ScheduleStanding[]> {
+    return this.#pool.engine.schedules();
+  }
+
   /** @internal */
   get engine(): QueueEngine {
     return this.#pool.engine;
@@ -159,6 +200,11 @@ export class QueueExecutor extends JobExecutor {
     }
     return super.cancelJob(job, reason);
   }
+}
+
+function checkScheduleId(id: unknown): void {
+  if (typeof id !== "string" || id === "")
+    throw new UsageError(`a schedule has a text for its id, got ${describeValue(id)}`);
 }
 
 const ATTACH: unique symbol = Symbol("attach");

@@ -29,6 +29,10 @@ export class Outbox {
   readonly #known = new Set<number>();
   #orders: Order[] = [];
   #isFlushing = false;
+  /** Messages that were posted. */
+  #posted = 0;
+  /** By slot: the number of the message that its last job went with. */
+  readonly #messageOf: number[] = [];
   #isClosed = false;
 
   constructor(setup: OutboxSetup) {
@@ -44,6 +48,14 @@ export class Outbox {
       this.send(["define", number, job.job.url, job.job.name]);
     }
     return number;
+  }
+
+  /** The slots of the jobs that went with a message which the worker could not read. */
+  lost(message: number): number[] {
+    this.#known.clear(); // it may have explained a number
+    const slots: number[] = [];
+    for (const [slot, number] of this.#messageOf.entries()) if (number === message) slots.push(slot);
+    return slots;
   }
 
   /** With what else is sent in this step: many orders in one message wake the worker once. */
@@ -72,6 +84,7 @@ export class Outbox {
         [kind, slot, number, shape, args, id, extras] satisfies Order,
         transfer as ArrayBuffer[],
       );
+      this.#messageOf[slot] = ++this.#posted;
       this.#ring();
     } catch (error) {
       for (const port of transfer.slice(moved)) (port as MessagePort).close(); // the other ends are told
@@ -93,6 +106,8 @@ export class Outbox {
     else {
       try {
         this.#setup.port.postMessage(["many", orders] satisfies Order);
+        this.#posted++;
+        for (const each of orders) if (each[0] === "run") this.#messageOf[each[1]] = this.#posted;
         this.#ring();
       } catch {
         for (const each of orders) this.#postAlone(each); // one of them cannot be cloned
@@ -103,6 +118,8 @@ export class Outbox {
   #postAlone(order: Order): void {
     try {
       this.#setup.port.postMessage(order);
+      this.#posted++;
+      if (order[0] === "run") this.#messageOf[order[1]] = this.#posted;
       this.#ring();
     } catch (error) {
       if (order[0] === "run") this.#setup.refuse(order, error);

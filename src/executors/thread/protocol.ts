@@ -17,8 +17,19 @@
 import type { RemoteError } from "../remote-error.ts";
 import type { CarriedValue, JobShape } from "../pool.ts";
 
-/** The word before those of the slots is a bell: the executor counts it up after each post, see `linger` in the worker. */
+// The words before those of the slots.
+/** The executor counts it up after each post, see `linger` in the worker. */
 export const BELL = 0;
+/** How many messages with progress and log entries are on their way. Both sides count, see `ThreadNews`. */
+export const NEWS = 1;
+/** 1 while the worker holds some back, and waits to be told that there is room again. */
+export const HELD = 2;
+export const FIRST_SLOT = 3;
+
+/** How much news may be on its way: a message port has no bound of its own. */
+export const MOST_NEWS = 1_024;
+/** When no more than this is on its way, what was held back may come. */
+export const ROOM_AGAIN: number = MOST_NEWS / 2;
 
 export const FREE = 0;
 export const QUEUED = 1;
@@ -43,6 +54,10 @@ export type Order =
   | readonly [kind: "cancel", slot: number, reason: unknown]
   | readonly [kind: "grant", slot: number, count: number]
   | readonly [kind: "tasks", request: number]
+  /** Less news is on its way: what was held back may come. */
+  | readonly [kind: "room"]
+  /** Import `module` and answer with what its `answer(request, jobs)` gives; the key goes back with it. */
+  | readonly [kind: "inspect", key: string, module: string, request: unknown]
   | readonly [kind: "stop"]
   | readonly [kind: "many", orders: readonly Order[]];
 
@@ -64,7 +79,11 @@ export type Reply =
   | readonly [kind: "progress" | "log" | "item", slot: number, value: unknown]
   | readonly [kind: "ready"]
   | readonly [kind: "unready", error: RemoteError]
-  | readonly [kind: "tasks", request: number, tasks: readonly unknown[]];
+  /** The message with this number, from 1, could not be read here. */
+  | readonly [kind: "unread", message: number, error: RemoteError]
+  | readonly [kind: "tasks", request: number, tasks: readonly unknown[]]
+  /** With an error as text, or the answer. */
+  | readonly [kind: "inspected", key: string, why: string | null, answer: unknown];
 
 export interface ReportedError {
   readonly reason: "threw" | "not-found" | "not-cloneable";

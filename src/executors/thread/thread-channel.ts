@@ -7,12 +7,15 @@
  *
  * One of the two ends is given to a job as an argument; it is then of use there only, like a transferred buffer.
  */
-import { MessageChannel as Link, MessagePort } from "node:worker_threads";
+import { MessageChannel as Link } from "node:worker_threads";
+import type { MessagePort } from "node:worker_threads";
 import { QueuedWait, UsageError, WaitQueue } from "../../core/index.ts";
 import type { Operation, Sequence, Started, Waiter } from "../../core/index.ts";
 import { ChannelClosedError } from "../../channels/index.ts";
 import { checkWhole } from "../checks.ts";
 import { Feed } from "../feed.ts";
+import { isLuggage } from "./luggage.ts";
+import type { Luggage } from "./luggage.ts";
 
 export interface ThreadChannelOptions {
   /** Shown to those who wait. Default: `"thread channel"`. */
@@ -43,14 +46,6 @@ export class ThreadChannel<T> {
     this.sender = new ThreadSender<T>(port1, capacity, name);
     this.receiver = new ThreadReceiver<T>(port2, capacity, name);
   }
-}
-
-/** What an end is while it travels. */
-interface Luggage {
-  readonly fibrilEnd: "sender" | "receiver";
-  readonly port: MessagePort;
-  readonly capacity: number;
-  readonly name: string;
 }
 
 abstract class End {
@@ -294,7 +289,7 @@ export class ThreadReceiver<T> extends End implements Sequence<T> {
 /** Either end. */
 export type ThreadEnd = ThreadSender<unknown> | ThreadReceiver<unknown>;
 
-/** Packs the ends among the arguments; the ports go to the transfer list. @internal */
+/** Packs the ends among the arguments; the ports go to the transfer list. @package */
 export function packEnds(args: readonly unknown[], transfer: unknown[]): readonly unknown[] {
   if (!hasEnds(args)) return args;
   return args.map((each) => {
@@ -305,13 +300,13 @@ export function packEnds(args: readonly unknown[], transfer: unknown[]): readonl
   });
 }
 
-/** Whether there is an end of a channel among them. @internal */
+/** Whether there is an end of a channel among them. @package */
 export function hasEnds(args: readonly unknown[]): boolean {
   for (const each of args) if (each instanceof End) return true;
   return false;
 }
 
-/** Makes ends of what has arrived. @internal */
+/** Makes ends of what has arrived. @package */
 export function receiveEnds(args: readonly unknown[]): {
   readonly args: readonly unknown[];
   readonly ends: readonly ThreadEnd[] | null;
@@ -327,20 +322,6 @@ export function receiveEnds(args: readonly unknown[]): {
   return { args: unpacked, ends };
 }
 
-/** Nobody will use the packed ends among them: those at the other ends are told. @internal */
-export function dropEnds(args: readonly unknown[]): void {
-  for (const each of args) if (isLuggage(each)) each.port.close();
-}
-
 function unpack({ fibrilEnd, port, capacity, name }: Luggage): ThreadEnd {
   return fibrilEnd === "sender" ? new ThreadSender(port, capacity, name) : new ThreadReceiver(port, capacity, name);
-}
-
-function isLuggage(value: unknown): value is Luggage {
-  return (
-    typeof value === "object" &&
-    value !== null &&
-    "fibrilEnd" in value &&
-    (value as Luggage).port instanceof MessagePort
-  );
 }

@@ -4,16 +4,17 @@
  * Its slot belongs to the next job as soon as it has ended, while its context may live on, in a timer that it has left behind. So a context
  * that is over says nothing and hears nothing.
  */
-import { CancelledError, describeValue, systemClock } from "../../core/index.ts";
-import type { Coroutine, Operation, Task } from "../../core/index.ts";
+import { CancelledError, describeValue, systemClock } from "../../core/loopless.ts";
+import type { Task } from "../../core/index.ts";
 import { JobCloneError } from "../errors.ts";
-import { Feed } from "../feed.ts";
+import type { Feed } from "../feed.ts";
 import { setThreadJob } from "../job-context.ts";
 import type { JobContext } from "../job-context.ts";
 import { encodeError } from "../remote-error.ts";
-import { BatchFailure, isCancellation } from "../run-job.ts";
+import { BatchFailure, isCancellation } from "../returned.ts";
 import { CANCEL, ENDED } from "./protocol.ts";
 import type { Extras, Order, Reply, ReportedError } from "./protocol.ts";
+import { ThreadNews } from "./thread-news.ts";
 import type { ThreadEnd } from "./thread-channel.ts";
 import { port, post, setup, words } from "./worker-link.ts";
 
@@ -33,6 +34,7 @@ export class ThreadRun implements JobContext {
   readonly #extras: Extras | null;
   readonly #jobName: string;
   #controller: AbortController | null = null;
+  #news: ThreadNews | null = null;
 
   constructor(order: RunOrder, jobName: string) {
     this.slot = order[1];
@@ -61,22 +63,17 @@ export class ThreadRun implements JobContext {
   }
 
   progress(value: unknown): void {
-    this.#tell(["progress", this.slot, value], "the progress");
+    this.#tell("the progress", () => (this.#news ??= new ThreadNews(this.slot)).progress(value));
   }
 
   log(message: string, data?: unknown): void {
-    this.#tell(["log", this.slot, { message, data }], "the log entry");
+    this.#tell("the log entry", () => (this.#news ??= new ThreadNews(this.slot)).log({ message, data }));
   }
 
-  emit(value: unknown): Operation<void> | null {
-    this.#tell(["item", this.slot, value], "a value");
-    if (--this.credits > 0) return null;
-    this.granted ??= new Feed({
-      reason: `somebody to take values of job "${this.name}"`,
-      isOutside: true,
-      capacity: 1,
-    });
-    return waitForCredit(this, this.granted);
+  /** Of a stream. Gives whether more may be sent. */
+  emit(value: unknown): boolean {
+    this.#tell("a value", () => post(["item", this.slot, value]));
+    return --this.credits > 0;
   }
 
   cancel(reason: unknown): void {
@@ -123,16 +120,17 @@ export class ThreadRun implements JobContext {
 
   #close(): number {
     this.#isOver = true;
+    this.#news?.flush();
     setThreadJob(null);
     if (this.ends !== null) for (const end of this.ends) end.close();
     Atomics.store(words, this.slot, ENDED);
     return systemClock.now() - this.startedAt;
   }
 
-  #tell(reply: Reply, what: string): void {
+  #tell(what: string, tell: () => void): void {
     if (this.#isOver) return;
     try {
-      port.postMessage(reply);
+      tell();
     } catch (error) {
       throw new JobCloneError(this, what, error);
     }
@@ -143,10 +141,6 @@ export class ThreadRun implements JobContext {
     if (controller === null || controller.signal.aborted) return;
     controller.abort(new CancelledError(`job "${this.name}"`, this.reason));
   }
-}
-
-function* waitForCredit(run: ThreadRun, granted: Feed<void>): Coroutine<void> {
-  while (run.credits <= 0) yield* granted.next();
 }
 
 function uncloneable(cause: unknown, what: string): ReportedError {

@@ -1,43 +1,57 @@
 /**
- * The main module of every worker thread.
+ * The main module of every worker thread, and the light way to define jobs (`fibril/executors/worker`).
  *
  * It stays on Node's event loop: orders come as messages, so timers, sockets and a coroutine's sleeps go on between and during jobs.
- * (Waiting on shared memory for the next job, as some pools do, freezes all of these.) A plain function is called right in the message
- * handler; anything that waits becomes a task of this thread's loop.
+ * (Waiting on shared memory for the next job without a bound, as some pools do, freezes all of these.) A plain function is called right in the
+ * message handler; anything that waits becomes a task of this thread's loop, which is loaded when the first such job comes (`worker-loop.ts`).
  *
  * In a pool it runs one job at a time, in the order of the orders; in a loop thread all at once.
+ *
+ * Where it is no executor's thread, importing it does nothing but give the names at the end.
  */
 import nodeProcess from "node:process";
-import { receiveMessageOnPort, threadId } from "node:worker_threads";
-import { CancelledError, describeValue, EventLoop, systemClock } from "../../core/index.ts";
-import type { Scope, Task } from "../../core/index.ts";
+import { receiveMessageOnPort } from "node:worker_threads";
+import type { RunningJob, Task } from "../../core/index.ts";
+import { CancelledError, describeValue, kernelPresence, systemClock } from "../../core/loopless.ts";
 import { setImporting } from "../importing.ts";
 import { setThreadJob } from "../job-context.ts";
 import { beStrictAboutNames, findJob } from "../job.ts";
 import type { AnyJob } from "../job.ts";
-import type { JobShape } from "../pool.ts";
 import { encodeError } from "../remote-error.ts";
-import { BatchFailure, isPlainResult, runBatch, runJob } from "../run-job.ts";
-import { dropEnds, receiveEnds } from "./thread-channel.ts";
+import { BatchFailure, isPlainResult } from "../returned.ts";
+import { dropEnds, isLuggage } from "./luggage.ts";
 import { BELL, ENDED, LOADING, QUEUED, RUNNING } from "./protocol.ts";
-import type { Extras, Order } from "./protocol.ts";
+import type { Order } from "./protocol.ts";
+import { flushNews } from "./thread-news.ts";
 import { ThreadRun } from "./thread-run.ts";
 import type { RunOrder } from "./thread-run.ts";
-import { port, post, setup, words } from "./worker-link.ts";
+import { claimThread, port, post, setup, words } from "./worker-link.ts";
+import type * as Loop from "./worker-loop.ts";
+
+// For modules that define jobs: all that a plain job needs, and a thread has loaded it already.
+export { currentJob, isCancelled, job, log, progress, throwIfCancelled } from "../job-module.ts";
+export type { Job, JobContext, JobOptions, StreamJob } from "../job-module.ts";
 
 type AnyFunction = (...args: readonly unknown[]) => unknown;
 
-/** The worker's copy of a deadline is later than the submitter's: that one decides, this one is for when its loop hangs. */
-const DEADLINE_SLACK_MS = 50;
+/** `worker-loop.ts`, once it is there. */
+type Kernel = typeof Loop;
 
 const LINGER_MS = 2; // for the next job: what a timer of this thread may be late by. Waits below 2 ms were slower than none (measured)
 const LONGEST_LINGER_MS = 5; // then Node's loop has its turn, however many jobs come
 
-const loop = new EventLoop({ name: setup.name === "" ? `thread ${threadId}` : setup.name });
 const known = new Map<number, Definition>();
 const runs = new Map<number, ThreadRun>();
 const waiting: Order[] = [];
+/** The kinds of functions that never just return a value. */
+const WAITING: ReadonlySet<unknown> = new Set(
+  [function* () {}, async () => {}, async function* () {}].map((it) => it.constructor),
+);
+const LOST: Definition = { url: "fibril:lost", name: "", job: null }; // with a message that could not be read
+let kernel: Kernel | null = null;
 let isBusy = true;
+/** Messages that have arrived, read or not. */
+let arrived = 0;
 
 interface Definition {
   readonly url: string;
@@ -45,24 +59,25 @@ interface Definition {
   job: AnyJob | null;
 }
 
-port.on("message", (order: Order) => {
-  receive(order);
-  if (!setup.isConcurrent && order[0] !== "many") linger(); // jobs that come in bundles gain more by larger bundles
-});
-void initialize();
+if (claimThread()) {
+  port.on("message", (order: Order) => {
+    arrived++;
+    receive(order);
+    if (!setup.isConcurrent && order[0] !== "many") linger(); // jobs that come in bundles gain more by larger bundles
+  });
+  port.on("messageerror", unread);
+  void initialize();
+}
 
 async function initialize(): Promise<void> {
   beStrictAboutNames();
   const { initializer } = setup;
   try {
+    if (setup.isConcurrent) await loadKernel();
     if (initializer !== null) {
       const job = await load(initializer);
       if (typeof job === "string") throw new Error(`job "${initializer.name}" of ${initializer.url}: ${job}`);
-      const context = new ThreadRun(["run", words.length - 1, 0, "call", [], 0, null], initializer.name);
-      const call = { job, shape: "call" as const, args: initializer.args, locals: null, context };
-      const task = loop.root.launch(runJob(call), initializer.name);
-      task.keepFailure(); // the executor tells it
-      await task;
+      await runInitializer(job, initializer.args);
     }
     post(["ready"]);
   } catch (error) {
@@ -71,6 +86,29 @@ async function initialize(): Promise<void> {
   }
   isBusy = false;
   pump();
+}
+
+async function runInitializer(job: AnyJob, args: readonly unknown[]): Promise<void> {
+  const run = new ThreadRun(["run", words.length - 1, 0, "call", [], 0, null], job.name);
+  setThreadJob(run);
+  const value = (job.fn as unknown as AnyFunction)(...args);
+  if (!isPlainResult(value)) {
+    const task = (await kernelFor(value)).launchJob(run, { ...job, fn: () => value }, "call", [], null);
+    task.keepFailure(); // the executor tells it
+    await task;
+  }
+  setThreadJob(null);
+}
+
+function loadKernel(): Promise<Kernel> {
+  return import("./worker-loop.ts").then((loaded) => (kernel = loaded));
+}
+
+/** The kernel, to wait for a value; that may fail before it is there. */
+async function kernelFor(value: unknown): Promise<Kernel> {
+  if (kernel !== null) return kernel;
+  if (value instanceof Promise) value.catch(() => {}); // who waits for it will see that
+  return await loadKernel();
 }
 
 function receive(order: Order): void {
@@ -97,28 +135,52 @@ function receive(order: Order): void {
       run.granted?.put();
       break;
     }
+    case "room":
+      flushNews();
+      break;
     case "tasks":
-      post(["tasks", order[1], loop.tasks()]);
+      post(["tasks", order[1], kernel?.tasksOfLoop() ?? []]);
+      break;
+    case "inspect":
+      void inspect(order[1], order[2], order[3]);
       break;
     case "stop":
       void stop();
   }
 }
 
+function unread(error: unknown): void {
+  post(["unread", ++arrived, encodeError(error)]);
+}
+
 /**
  * Stays a moment, in case the next job comes at once: being woken here takes half as long as by way of Node's loop, and sleeping costs no CPU.
  * Only a moment, and only when nothing waits in this thread, or timers and sockets would freeze with it.
+ *
+ * Rejected: to look for the bell for 30 to 200 µs before sleeping. On a busy machine it made a round trip up to twice as long.
  */
 function linger(): void {
   const until = systemClock.now() + LONGEST_LINGER_MS;
   while (!isBusy && runs.size === 0) {
     const rung = Atomics.load(words, BELL);
-    const next = receiveMessageOnPort(port) as { readonly message: Order } | undefined;
-    if (next !== undefined) {
-      receive(next.message);
-      if (next.message[0] === "many") return;
+    const next = take();
+    if (next !== null) {
+      receive(next);
+      if (next[0] === "many") return;
     } else if (Atomics.wait(words, BELL, rung, LINGER_MS) === "timed-out") return;
     if (systemClock.now() >= until) return;
+  }
+}
+
+function take(): Order | null {
+  try {
+    const next = receiveMessageOnPort(port) as { readonly message: Order } | undefined;
+    if (next === undefined) return null;
+    arrived++;
+    return next.message;
+  } catch (error) {
+    unread(error);
+    return take();
   }
 }
 
@@ -136,7 +198,7 @@ function pump(): void {
  */
 function begin(order: RunOrder): void {
   const slot = order[1];
-  const definition = known.get(order[2])!;
+  const definition = known.get(order[2]) ?? LOST;
   const { job } = definition;
   if (Atomics.compareExchange(words, slot, QUEUED, job === null ? LOADING : RUNNING) !== QUEUED) {
     dropEnds(order[4]);
@@ -177,7 +239,10 @@ async function load(definition: { readonly url: string; readonly name: string })
   } finally {
     setImporting(null);
   }
-  return findJob(definition.url, definition.name);
+  const found = findJob(definition.url, definition.name);
+  // What surely waits gets the kernel now: once it runs, its time to stop when it is cancelled (`graceMs`) is its own.
+  if (typeof found !== "string" && kernel === null && WAITING.has(found.fn.constructor)) await loadKernel();
+  return found;
 }
 
 function refuse(order: RunOrder, definition: Definition, why: string): void {
@@ -192,22 +257,40 @@ function refuse(order: RunOrder, definition: Definition, why: string): void {
 }
 
 function start(order: RunOrder, job: AnyJob): void {
-  const [, , , shape, sent, , extras] = order;
   const run = new ThreadRun(order, job.name);
-  const { args, ends } = receiveEnds(sent);
-  run.ends = ends;
   if (!setup.isConcurrent) setThreadJob(run);
-  if (
-    shape === "stream" ||
-    setup.isConcurrent ||
-    (extras !== null && (extras.locals !== null || extras.remainingMs !== null))
-  ) {
-    startTask(run, job, shape, args, extras);
+  if (kernel !== null || !needsKernel(order)) {
+    goOn(run, order, job);
+    return;
+  }
+  hold(run, async () => {
+    await loadKernel();
+    release(run);
+    goOn(run, order, job);
+    pump();
+  });
+}
+
+function needsKernel([, , , shape, args, , extras]: RunOrder): boolean {
+  return shape === "stream" || needsTask(extras) || (shape === "call" && args.some(isLuggage));
+}
+
+/** What it may ask for is only known in a task: task-locals, and a deadline, if its module has loaded what asks for that. */
+function needsTask(extras: RunOrder[6]): boolean {
+  return extras !== null && (extras.locals !== null || (extras.remainingMs !== null && kernelPresence.isLoaded));
+}
+
+function goOn(run: ThreadRun, order: RunOrder, job: AnyJob): void {
+  const [, , , shape, sent, , extras] = order;
+  let args = sent;
+  if (kernel !== null && shape !== "batch") ({ args, ends: run.ends } = kernel.receiveEnds(sent));
+  if (shape === "stream" || setup.isConcurrent || needsTask(extras)) {
+    follow(run, kernel!.launchJob(run, job, shape, args, extras));
     return;
   }
   const fn = job.fn as unknown as AnyFunction;
   if (shape === "batch") {
-    startBatch(run, job, fn, args[0] as readonly unknown[]);
+    goOnBatch(run, job, fn, args[0] as readonly unknown[]);
     return;
   }
   let value: unknown;
@@ -218,11 +301,11 @@ function start(order: RunOrder, job: AnyJob): void {
     return;
   }
   if (isPlainResult(value)) run.endByValue(value);
-  else startTask(run, { ...job, fn: () => value }, shape, [], extras);
+  else waitFor(run, value, (it) => it.launchJob(run, { ...job, fn: () => value }, shape, [], extras));
 }
 
 /** As far as it goes without waiting: the common case is a plain function over many items. */
-function startBatch(run: ThreadRun, job: AnyJob, fn: AnyFunction, items: readonly unknown[]): void {
+function goOnBatch(run: ThreadRun, job: AnyJob, fn: AnyFunction, items: readonly unknown[]): void {
   const done: unknown[] = [];
   for (let index = 0; index < items.length; index++) {
     if (run.isCancelled) {
@@ -237,8 +320,7 @@ function startBatch(run: ThreadRun, job: AnyJob, fn: AnyFunction, items: readonl
       return;
     }
     if (!isPlainResult(value)) {
-      const call = { job, shape: "batch" as const, args: [items], locals: null, context: run };
-      follow(run, loop.root.launch(runBatch(call, fn, items, done, { value }), run.name));
+      waitFor(run, value, (it) => it.launchBatch(run, job, items, done, value));
       return;
     }
     done.push(value);
@@ -246,26 +328,28 @@ function startBatch(run: ThreadRun, job: AnyJob, fn: AnyFunction, items: readonl
   run.endByValue(done);
 }
 
-function startTask(
-  run: ThreadRun,
-  job: AnyJob,
-  shape: JobShape,
-  args: readonly unknown[],
-  extras: Extras | null,
-): void {
-  if (shape === "stream") run.credits = args[0] as number;
-  const call = {
-    job,
-    shape,
-    args,
-    locals: extras?.locals ?? null,
-    context: run,
-    emit: (value: unknown) => run.emit(value),
-  };
-  const task = loop.root.launch(runJob(call), run.name);
-  const remainingMs = extras?.remainingMs ?? null;
-  if (remainingMs !== null) (task.ownScope() as Scope).deadline = loop.now() + remainingMs + DEADLINE_SLACK_MS;
-  follow(run, task);
+function waitFor(run: ThreadRun, value: unknown, launch: (kernel: Kernel) => Task<unknown>): void {
+  if (kernel !== null) {
+    follow(run, launch(kernel));
+    return;
+  }
+  hold(run, async () => follow(run, launch(await kernelFor(value))));
+}
+
+/** The job has the thread while the kernel is loaded for it. */
+function hold(run: ThreadRun, then: () => Promise<void>): void {
+  isBusy = true;
+  runs.set(run.slot, run);
+  then().catch((error: unknown) => {
+    release(run);
+    run.endByError(error); // the kernel could not be loaded
+    pump();
+  });
+}
+
+function release(run: ThreadRun): void {
+  runs.delete(run.slot);
+  if (!setup.isConcurrent) isBusy = false;
 }
 
 function follow(run: ThreadRun, task: Task<unknown>): void {
@@ -288,12 +372,28 @@ function follow(run: ThreadRun, task: Task<unknown>): void {
       }
     },
   });
-  if (run.isCancelled) run.cancel(undefined);
+  if (run.isCancelled) run.cancel(run.reason);
+}
+
+/** Somebody wants to know what goes on here; the code for that is loaded now. */
+async function inspect(key: string, module: string, request: unknown): Promise<void> {
+  try {
+    const { answer } = (await import(module)) as { answer: (request: unknown, jobs: RunningJob[]) => Promise<unknown> };
+    const now = systemClock.now();
+    const jobs = [...runs.values()].map(({ id, name, startedAt, task }) => ({
+      id,
+      name,
+      runMs: now - startedAt,
+      task,
+    }));
+    post(["inspected", key, null, await answer(request, jobs)]);
+  } catch (error) {
+    post(["inspected", key, describeValue(error), null]);
+  }
 }
 
 async function stop(): Promise<void> {
-  loop.root.cancel(`thread "${setup.name}" was stopped`);
-  while (loop.root.size > 0) await Promise.allSettled(loop.root.tasks);
+  await kernel?.endLoop();
   // Whatever timers and sockets the jobs have left open must not keep the thread.
   nodeProcess.exit(0);
 }

@@ -3,10 +3,21 @@ import { workerData } from "node:worker_threads";
 import type { MessagePort } from "node:worker_threads";
 import type { Reply, WorkerSetup } from "./protocol.ts";
 
-export const setup: WorkerSetup = workerData as WorkerSetup;
-export const port: MessagePort = setup.port as MessagePort;
+const data = workerData as (Partial<WorkerSetup> & { hasBegun?: boolean }) | null | undefined;
+
+/** Whether this is a thread of an executor. Elsewhere the values below are not there, and nothing uses them. */
+const isWorker: boolean = typeof data === "object" && data?.fibrilExecutor === true;
+export const setup: WorkerSetup = data as WorkerSetup;
+export const port: MessagePort = (isWorker ? data!.port : null) as MessagePort;
 /** Shared with the executor, see `protocol.ts`. */
-export const words: Int32Array = setup.words;
+export const words: Int32Array = (isWorker ? data!.words : null) as Int32Array;
+
+/** Whether the thread is still without an owner: a bundle may hold our modules twice, and one of them serves. */
+export function claimThread(): boolean {
+  if (!isWorker || data!.hasBegun === true) return false;
+  data!.hasBegun = true;
+  return true;
+}
 
 /** Throws when it holds what cannot be cloned. */
 export function post(reply: Reply): void {

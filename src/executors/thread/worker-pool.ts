@@ -12,9 +12,10 @@
 import { realpathSync } from "node:fs";
 import nodeProcess from "node:process";
 import { pathToFileURL, fileURLToPath } from "node:url";
-import { systemClock, systemHost, UsageError } from "../../core/index.ts";
+import { describeValue, systemClock, systemHost, UsageError } from "../../core/index.ts";
+import { ThreadStartError } from "../errors.ts";
 import type { AnyJob } from "../job.ts";
-import type { JobEnd, Pool, PoolJob, PoolListener, PoolStatistics } from "../pool.ts";
+import type { JobEnd, JobWhereabouts, Pool, PoolJob, PoolListener, PoolStatistics } from "../pool.ts";
 import { isMovable, WorkerThread } from "./worker-thread.ts";
 import type { Place, ThreadOwner, ThreadSetup } from "./worker-thread.ts";
 
@@ -43,7 +44,6 @@ export class WorkerPool implements Pool, ThreadOwner {
   #crashes = 0;
   #lastThread = 0;
   #idleTimer: unknown = undefined;
-  readonly #idleSince = new Map<WorkerThread, number>();
   #isClosed = false;
   #isBroken = false;
   #isBusyFreeing = false;
@@ -55,7 +55,14 @@ export class WorkerPool implements Pool, ThreadOwner {
 
   listen(listener: PoolListener): void {
     this.#listener = listener;
-    this.#keepMinimum();
+    try {
+      this.#keepMinimum();
+    } catch (error) {
+      for (const thread of this.#threads) void thread.stop();
+      throw new UsageError(`thread pool "${this.#plan.name}" cannot start a thread: ${describeValue(error)}`, "USAGE", {
+        cause: error,
+      });
+    }
   }
 
   get threads(): readonly WorkerThread[] {
@@ -90,6 +97,11 @@ export class WorkerPool implements Pool, ThreadOwner {
   hasBegun(job: PoolJob): boolean {
     const place = job.place as Place | null;
     return place !== null && place.thread.hasBegun(job);
+  }
+
+  whereIs(job: PoolJob): JobWhereabouts | null {
+    const place = job.place as Place | null;
+    return place === null ? null : { threadId: place.thread.threadId, task: null };
   }
 
   grant(job: PoolJob, count: number): void {
@@ -144,16 +156,19 @@ export class WorkerPool implements Pool, ThreadOwner {
 
   exited(thread: WorkerThread, orphans: readonly PoolJob[]): void {
     this.#threads = this.#threads.filter((each) => each !== thread);
-    this.#idleSince.delete(thread);
     if (!thread.isRetiring) this.#crashes++;
     if (this.#isBroken) return;
     this.gaveBack(orphans);
     if (this.#orphans.length === 0) this.#listener!.roomFreed();
     // What lies ready behind a long job may be waiting for just this place; the new thread takes it back when it is ready.
     const isFull = this.#isClosed || this.#threads.length >= this.#plan.maxWorkers;
-    if (!isFull && this.#threads.some((each) => each.size > 1)) this.#start();
-    // One that has died before it was ready would be followed by others: they are started when there is a job, not for themselves.
-    if (thread.isReady) this.#keepMinimum();
+    try {
+      if (!isFull && this.#threads.some((each) => each.size > 1)) this.#start();
+      // One that has died before it was ready would be followed by others: they are started when there is a job, not for themselves.
+      if (thread.isReady) this.#keepMinimum();
+    } catch {
+      // No thread can be started now. The jobs that are there go on in the others; the next one that needs a thread is told.
+    }
   }
 
   failedToStart(error: unknown): void {
@@ -166,9 +181,16 @@ export class WorkerPool implements Pool, ThreadOwner {
 
   #place(job: PoolJob): boolean {
     if (this.#isClosed || this.#isBroken) return false;
-    const thread = this.#threadFor(job);
+    let thread: WorkerThread | null;
+    try {
+      thread = this.#threadFor(job);
+    } catch (error) {
+      if (this.#threads.some((each) => !each.isRetiring)) return false; // another one will have room
+      const failure = new ThreadStartError(job, this.#plan.name, error);
+      this.#listener!.settled(job, { status: "failed", error: failure, done: null, runMs: 0 });
+      return true;
+    }
     if (thread === null) return false;
-    this.#idleSince.delete(thread);
     thread.run(job);
     return true;
   }
@@ -206,7 +228,6 @@ export class WorkerPool implements Pool, ThreadOwner {
       if (onlyFromLong && now - thread.heardAt < LONG_MS) continue;
       for (const job of thread.queued()) {
         if (!isMovable(job) || !thread.takeBack(job)) continue;
-        this.#idleSince.delete(idle);
         idle.run(job);
         return;
       }
@@ -238,7 +259,6 @@ export class WorkerPool implements Pool, ThreadOwner {
   #noteIdle(thread: WorkerThread): void {
     if (thread.size > 0 || thread.isGone || thread.isRetiring || this.#plan.idleMs === Infinity) return;
     if (this.#staying <= this.#plan.minWorkers) return;
-    if (!this.#idleSince.has(thread)) this.#idleSince.set(thread, systemClock.now());
     if (this.#idleTimer === undefined) this.#setIdleTimer(this.#plan.idleMs);
   }
 
@@ -252,13 +272,11 @@ export class WorkerPool implements Pool, ThreadOwner {
     this.#idleTimer = undefined;
     const now = systemClock.now();
     let next = Infinity;
-    for (const [thread, since] of this.#idleSince) {
-      const leftMs = since + this.#plan.idleMs - now;
+    for (const thread of [...this.#threads]) {
+      if (thread.size > 0 || thread.isRetiring) continue; // it is looked at again when it falls idle
+      const leftMs = thread.heardAt + this.#plan.idleMs - now;
       if (leftMs > 0) next = Math.min(next, leftMs);
-      else if (this.#staying > this.#plan.minWorkers) {
-        this.#idleSince.delete(thread);
-        void thread.stop();
-      }
+      else if (this.#staying > this.#plan.minWorkers) void thread.stop();
     }
     if (next !== Infinity) this.#setIdleTimer(next);
   }

@@ -6,10 +6,14 @@
  * However a thread ends, each of its jobs is told apart by its word in shared memory: one that had not begun goes back to the pool, which gives it
  * to another thread; one that had begun has crashed.
  */
+import nodeModule from "node:module";
 import { availableParallelism } from "node:os";
+import { dirname } from "node:path";
+import nodeProcess from "node:process";
 import { MessageChannel as Link, receiveMessageOnPort, Worker } from "node:worker_threads";
 import type { MessagePort, ResourceLimits, WorkerOptions } from "node:worker_threads";
-import { systemClock, systemHost } from "../../core/index.ts";
+import { systemClock, systemHost, taskSources } from "../../core/index.ts";
+import type { TaskAnswer, TaskQuestion, TaskSource, TaskSourceJob } from "../../core/index.ts";
 import { argumentError } from "../cloning.ts";
 import { JobCloneError, JobError, JobNotFoundError, WorkerCrashedError } from "../errors.ts";
 import type { JobEnd, PoolJob } from "../pool.ts";
@@ -18,7 +22,19 @@ import type { RemoteError } from "../remote-error.ts";
 import { hasEnds } from "./thread-channel.ts";
 import { Outbox } from "./outbox.ts";
 import type { RunOrder } from "./outbox.ts";
-import { CANCEL, FREE, LOADING, QUEUED, RUNNING, WITHDRAWN } from "./protocol.ts";
+import {
+  CANCEL,
+  ENDED,
+  FIRST_SLOT,
+  FREE,
+  HELD,
+  LOADING,
+  NEWS,
+  QUEUED,
+  ROOM_AGAIN,
+  RUNNING,
+  WITHDRAWN,
+} from "./protocol.ts";
 import type { Extras, Reply, ReportedError, WorkerSetup } from "./protocol.ts";
 
 /** Default number of threads. */
@@ -59,10 +75,19 @@ const ENTRY: URL = import.meta.url.endsWith(".ts")
   ? new URL("./worker-entry.ts", import.meta.url)
   : new URL("./worker-entry.js", import.meta.url);
 
+/** What the word of a slot says of its job, to observers. One that has ended is on its way back. */
+const JOB_STATES: Readonly<Record<number, TaskSourceJob["state"]>> = {
+  [QUEUED]: "sent",
+  [LOADING]: "loading",
+  [RUNNING]: "running",
+  [CANCEL]: "stopping",
+};
+
 const RUN_WEIGHT = 0.2; // of the last job in the mean
 
-export class WorkerThread {
+export class WorkerThread implements TaskSource {
   readonly name: string;
+  readonly threadId: number;
   isReady = false;
   /** Takes no more jobs. */
   isRetiring = false;
@@ -85,9 +110,13 @@ export class WorkerThread {
   readonly #outbox: Outbox;
   readonly #graces = new Map<number, unknown>();
   readonly #questions = new Map<number, (tasks: readonly unknown[]) => void>();
+  /** By question: a thread that does not answer gets each only once, however often it is asked. */
+  readonly #inquiries = new Map<string, Set<(answer: TaskAnswer) => void>>();
   #lastQuestion = 0;
   /** How many replies came together the last time. */
   #repliesAtOnce = 0;
+  /** Streams of which a value could not be read. */
+  readonly #torn = new Map<number, unknown>();
   #fault: unknown = undefined;
   /** Ended because a job did not stop. */
   #isKilled = false;
@@ -98,8 +127,9 @@ export class WorkerThread {
     this.name = name;
     this.#owner = owner;
     this.#setup = setup;
-    this.#words = new Int32Array(new SharedArrayBuffer(4 * (setup.slots + 2)));
-    for (let slot = setup.slots; slot > 0; slot--) this.#free.push(slot);
+    const slots = FIRST_SLOT + setup.slots; // the last word is for the initializer
+    this.#words = new Int32Array(new SharedArrayBuffer(4 * (slots + 1)));
+    for (let slot = slots - 1; slot >= FIRST_SLOT; slot--) this.#free.push(slot);
     const { port1, port2 } = new Link();
     this.#port = port1;
     this.#outbox = new Outbox({
@@ -119,11 +149,21 @@ export class WorkerThread {
     };
     const options: WorkerOptions = { name, workerData: data, transferList: [port2] };
     if (setup.resourceLimits !== undefined) options.resourceLimits = setup.resourceLimits;
-    this.#worker = new Worker(setup.entry ?? ENTRY, options);
+    const env = environment();
+    if (env !== null) options.env = env;
+    try {
+      this.#worker = new Worker(setup.entry ?? ENTRY, options);
+    } catch (error) {
+      port1.close();
+      throw error;
+    }
     this.#worker.unref();
+    this.threadId = this.#worker.threadId;
+    taskSources.add(this);
     this.#worker.on("error", (error) => (this.#fault = error));
     this.#gone = new Promise((resolve) => this.#worker.once("exit", (code) => resolve(this.#exited(code))));
     port1.on("message", (reply: Reply) => this.#receive(reply));
+    port1.on("messageerror", (error) => this.#unreadable(error));
     port1.on("close", () => {
       if (this.size > 0) this.#worker.ref(); // its exit is still to come, and somebody waits for it
     });
@@ -197,17 +237,65 @@ export class WorkerThread {
     }
   }
 
-  /** What its loop does. */
-  tasks(): Promise<readonly unknown[]> {
-    return new Promise((resolve) => {
-      if (this.isGone) {
-        resolve([]);
-        return;
-      }
-      this.#questions.set(++this.#lastQuestion, resolve);
-      this.#worker.ref();
-      this.#outbox.post(["tasks", this.#lastQuestion]);
-    });
+  /** What its loop does. `hear` is called at once when it is gone. Returns what takes the question back. */
+  tasks(hear: (tasks: readonly unknown[]) => void): () => void {
+    if (this.isGone) {
+      hear([]);
+      return () => {};
+    }
+    const question = ++this.#lastQuestion;
+    this.#questions.set(question, hear);
+    this.#worker.ref();
+    this.#outbox.post(["tasks", question]);
+    return () => this.#forget(question);
+  }
+
+  #forget(question: number): void {
+    if (this.#questions.delete(question) && this.#questions.size === 0 && !this.isRetiring) this.#worker.unref();
+  }
+
+  get role(): string {
+    return this.#setup.isConcurrent ? "loop thread" : "pool worker";
+  }
+
+  get executor(): string {
+    return this.#setup.name;
+  }
+
+  heardMs(): number {
+    return systemClock.now() - this.heardAt;
+  }
+
+  jobs(): TaskSourceJob[] {
+    const seen: TaskSourceJob[] = [];
+    for (let slot = 0; slot < this.#jobs.length; slot++) {
+      const job = this.#jobs[slot];
+      if (job === null || job === undefined) continue;
+      const state = JOB_STATES[Atomics.load(this.#words, slot)];
+      if (state !== undefined) seen.push({ id: job.id, name: job.name, state, ageMs: job.ageMs() });
+    }
+    return seen;
+  }
+
+  ask(question: TaskQuestion, hear: (answer: TaskAnswer) => void): () => void {
+    if (this.isGone) {
+      hear({ status: "ended" });
+      return () => {};
+    }
+    const key = JSON.stringify(question);
+    let hearers = this.#inquiries.get(key);
+    if (hearers === undefined) {
+      this.#inquiries.set(key, (hearers = new Set()));
+      this.#outbox.post(["inspect", key, question.module, question.request]);
+    }
+    hearers.add(hear);
+    return () => void hearers.delete(hear);
+  }
+
+  #heard(key: string, answer: TaskAnswer): void {
+    const hearers = this.#inquiries.get(key) ?? [];
+    this.#inquiries.delete(key);
+    for (const hear of hearers) hear(answer);
   }
 
   /** Ends the thread once its tasks have ended; after `graceMs` in any case. */
@@ -262,12 +350,69 @@ export class WorkerThread {
     let count = 1;
     for (let last = first; !this.isGone && !isNews(last); count++) {
       if (this.size === 0 && count === 1) break; // it had one job
-      const next = receiveMessageOnPort(this.#port) as { readonly message: Reply } | undefined;
-      if (next === undefined) break;
-      last = next.message;
+      const next = this.#take();
+      if (next === null) break;
+      last = next;
       this.#handle(last);
     }
     this.#repliesAtOnce = count;
+  }
+
+  #take(): Reply | null {
+    for (;;) {
+      try {
+        const next = receiveMessageOnPort(this.#port) as { readonly message: Reply } | undefined;
+        return next === undefined ? null : next.message;
+      } catch (error) {
+        this.#unreadable(error);
+      }
+    }
+  }
+
+  /**
+   * Something that it said cannot be read here, and nobody can tell what it was. An outcome is missed: its job has ended and what it has said about
+   * that does not come. A value of a stream would not be, so all streams that run there fail. News is lost.
+   */
+  #unreadable(error: unknown): void {
+    const suspects = new Map<number, PoolJob>();
+    for (let slot = FIRST_SLOT; slot < this.#jobs.length; slot++) {
+      const job = this.#jobs[slot];
+      if (job === null || job === undefined) continue;
+      if (Atomics.load(this.#words, slot) === ENDED) suspects.set(slot, job);
+      else if (job.shape === "stream" && this.hasBegun(job)) {
+        this.#torn.set(slot, error);
+        this.cancel(job, "a value of it could not be read");
+      }
+    }
+    if (suspects.size === 0) {
+      this.#noteNews();
+      return;
+    }
+    systemHost.afterIo(() => {
+      for (let next = this.isGone ? null : this.#take(); next !== null; next = this.#take()) this.#handle(next);
+      for (const [slot, job] of suspects) {
+        if (this.#jobs[slot] !== job) continue;
+        this.#end(slot, { status: "failed", error: new JobCloneError(job, "the result", error), done: null, runMs: 0 });
+      }
+    });
+  }
+
+  /** The worker could not read a message of ours. */
+  #endUnread(message: number, cause: unknown): void {
+    for (const slot of this.#outbox.lost(message)) {
+      const job = this.#jobs[slot];
+      const word = Atomics.load(this.#words, slot);
+      if (word === WITHDRAWN) this.#freeSlot(slot);
+      if (word !== QUEUED || job === null || job === undefined) continue;
+      const error = new JobCloneError(job, "what is given to it, an argument", cause);
+      this.#end(slot, { status: "failed", error, done: null, runMs: 0 });
+    }
+  }
+
+  /** One message less of what jobs tell is on its way. */
+  #noteNews(): void {
+    if (Atomics.sub(this.#words, NEWS, 1) - 1 > ROOM_AGAIN) return;
+    if (Atomics.compareExchange(this.#words, HELD, 1, 0) === 1) this.#outbox.post(["room"]);
   }
 
   #handle(reply: Reply): void {
@@ -285,9 +430,13 @@ export class WorkerThread {
         this.#freeSlot(reply[1]);
         this.#owner.freed(this);
         break;
+      case "unread":
+        this.#endUnread(reply[1], decodeError(reply[2]));
+        break;
       case "progress":
       case "log":
       case "item": {
+        if (reply[0] !== "item") this.#noteNews();
         const job = this.#jobs[reply[1]];
         if (job !== null && job !== undefined) this.#owner.news(job, reply[0], reply[2]);
         break;
@@ -301,8 +450,13 @@ export class WorkerThread {
         break;
       case "tasks":
         this.#questions.get(reply[1])?.(reply[2]);
-        this.#questions.delete(reply[1]);
-        if (this.#questions.size === 0 && !this.isRetiring) this.#worker.unref();
+        this.#forget(reply[1]);
+        break;
+      case "inspected":
+        this.#heard(
+          reply[1],
+          reply[2] === null ? { status: "answered", value: reply[3] } : { status: "failed", why: reply[2] },
+        );
     }
   }
 
@@ -323,6 +477,10 @@ export class WorkerThread {
     this.#jobs[slot] = null;
     job.place = null;
     this.#clearGrace(slot);
+    const torn = this.#torn.get(slot);
+    if (torn !== undefined && this.#torn.delete(slot)) {
+      end = { status: "failed", error: new JobCloneError(job, "a value", torn), done: null, runMs: end.runMs };
+    }
     this.served++;
     this.meanRunMs = this.served === 1 ? end.runMs : this.meanRunMs + (end.runMs - this.meanRunMs) * RUN_WEIGHT;
     this.#freeSlot(slot);
@@ -347,19 +505,17 @@ export class WorkerThread {
   }
 
   #exited(code: number): void {
-    for (;;) {
-      // What it had said before it died.
-      const said = receiveMessageOnPort(this.#port) as { readonly message: Reply } | undefined;
-      if (said === undefined) break;
-      this.#handle(said.message);
-    }
+    // What it had said before it died.
+    for (let said = this.#take(); said !== null; said = this.#take()) this.#handle(said);
     this.isGone = true;
+    taskSources.delete(this);
     this.#outbox.close();
     if (this.#stopTimer !== undefined && this.#stopTimer !== null) systemHost.clear(this.#stopTimer);
     const asked = new Set(this.#graces.keys());
     for (const slot of asked) this.#clearGrace(slot);
     this.#port.close();
     for (const answer of this.#questions.values()) answer([]);
+    for (const key of [...this.#inquiries.keys()]) this.#heard(key, { status: "ended" });
     const orphans: PoolJob[] = [];
     for (let slot = 0; slot < this.#jobs.length; slot++) {
       const job = this.#jobs[slot];
@@ -386,6 +542,13 @@ export class WorkerThread {
 /** Whether it may be sent to a second thread when the first one has not begun it: what was moved is gone. */
 export function isMovable(job: PoolJob): boolean {
   return job.transfer === null && (job.shape === "batch" || !hasEnds(job.args));
+}
+
+/** The environment of the process with its compile cache, if it has one that threads do not see: they need not strip and compile again. */
+function environment(): NodeJS.ProcessEnv | null {
+  const directory = nodeModule.getCompileCacheDir?.();
+  if (directory === undefined || nodeProcess.env["NODE_COMPILE_CACHE"] !== undefined) return null;
+  return { ...nodeProcess.env, NODE_COMPILE_CACHE: dirname(directory) };
 }
 
 function isNews(reply: Reply): boolean {

@@ -17,7 +17,7 @@ export interface DecodeOptions {
   readonly maxInflation?: number;
 }
 
-/** The options, checked and put together. @internal */
+/** The options, checked and put together. @package */
 export interface Decoding {
   /** Of what is read in pieces, after decoding. */
   readonly limitBytes: number;

@@ -11,17 +11,17 @@ export type MadeBodySource = BodyChunk | SequenceSource<BodyChunk> | null | unde
 
 const ENCODER = new TextEncoder();
 
-/** The bytes of a string or of anything that has some, those uncopied; `null` for everything else. @internal */
+/** The bytes of a string or of anything that has some, those uncopied; `null` for everything else. @package */
 export function bytesOfPiece(value: unknown): Uint8Array | null {
   return typeof value === "string" ? ENCODER.encode(value) : bytesOf(value);
 }
 
-/** @throws {UsageError} when it is no source. @internal */
+/** @throws {UsageError} when it is no source. @package */
 export function sequenceOfSource(source: SequenceSource<BodyChunk>): Sequence<BodyChunk> {
   return isNodeStream(source) ? new NodeStreamSequence(source) : sequenceOf(source);
 }
 
-/** Lets go of a source that nobody reads any more. @internal */
+/** Lets go of a source that nobody reads any more. @package */
 export function closeQuietly(sequence: Sequence<unknown> | null): void {
   try {
     void sequence?.close?.();

@@ -38,7 +38,7 @@ export interface EventLimits {
 
 const DEFAULT_MAX_EVENT_BYTES = 1024 * 1024;
 
-/** What the decoder throws; the readers make a `BodyTooLarge` of it. @internal */
+/** What the decoder throws; the readers make a `BodyTooLarge` of it. @package */
 export class EventTooLarge extends Error {
   readonly limitBytes: number;
 

@@ -4,7 +4,7 @@
 import { DecodeError } from "../errors.ts";
 import type { RequestSubject } from "../errors.ts";
 
-/** By the charset of the content type; default UTF-8. @throws {DecodeError} when nobody knows that charset. @internal */
+/** By the charset of the content type; default UTF-8. @throws {DecodeError} when nobody knows that charset. @package */
 export function decodeText(
   chunks: readonly Uint8Array[],
   contentType: string | readonly string[] | undefined,
@@ -23,14 +23,14 @@ export function decodeText(
 
 const UTF_8 = new TextDecoder();
 
-/** `undefined` for UTF-8, said or not. @internal */
+/** `undefined` for UTF-8, said or not. @package */
 export function charsetOf(contentType: string | readonly string[] | undefined): string | undefined {
   if (typeof contentType !== "string") return undefined;
   const charset = /;\s*charset\s*=\s*"?([^\s;"]+)/i.exec(contentType)?.[1];
   return charset === undefined || /^utf-?8$/i.test(charset) ? undefined : charset;
 }
 
-/** One piece of them all. @internal */
+/** One piece of them all. @package */
 export function join(chunks: readonly Uint8Array[]): Uint8Array {
   let size = 0;
   for (const chunk of chunks) size += chunk.byteLength;

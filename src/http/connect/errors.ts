@@ -32,7 +32,7 @@ export class CertificatePinError extends HttpError {
 /** What the proxy was doing when it failed. */
 export type ProxyPhase = "connect" | "handshake" | "answer";
 
-/** A proxy did not do its part. Becomes a `ProxyError`. @internal */
+/** A proxy did not do its part. Becomes a `ProxyError`. @package */
 export class ProxyFailure extends Error {
   readonly proxy: string;
   readonly phase: ProxyPhase;
@@ -83,7 +83,7 @@ export class SocksMissingError extends FibrilError {
   }
 }
 
-/** What a failed attempt to connect means for the request that wanted it. @internal */
+/** What a failed attempt to connect means for the request that wanted it. @package */
 export function connectErrorOf(subject: RequestSubject, origin: string, cause: unknown): unknown {
   if (cause instanceof PinMismatch) return new CertificatePinError(subject, cause);
   if (cause instanceof ProxyFailure) return new ProxyError(subject, cause);
@@ -91,7 +91,7 @@ export function connectErrorOf(subject: RequestSubject, origin: string, cause: u
   return new ConnectError(subject, origin, cause);
 }
 
-/** What a 407 to a request that the proxy should have passed on means. @internal */
+/** What a 407 to a request that the proxy should have passed on means. @package */
 export function proxyRefused(subject: RequestSubject, proxy: { readonly label: string }): ProxyError {
   return new ProxyError(subject, new ProxyFailure(proxy.label, "answer", "it answered with status 407", 407));
 }

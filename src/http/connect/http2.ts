@@ -14,7 +14,6 @@ import type { LoopPort } from "../../lowlevel.ts";
 import { ExchangeFailure } from "./exchange.ts";
 import type { DispatchOptions, ExchangeClient, ExchangeHandler } from "./exchange.ts";
 import { Http2Exchange, requestHeaders } from "./http2-exchange.ts";
-import type { Http2Connection } from "./http2-exchange.ts";
 
 /** Who keeps the connection. */
 export interface Http2Owner {
@@ -31,7 +30,7 @@ const CONNECTION_WINDOW_BYTES = 1024 * 1024;
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 const PONG_MS = 1000; // a live peer answers a PING within a round trip
 
-export class Http2Client implements ExchangeClient, Http2Connection {
+export class Http2Client implements ExchangeClient {
   readonly #session: ClientHttp2Session;
   readonly #socket: Socket;
   readonly #authority: string;

@@ -49,7 +49,7 @@ export interface ConnectOptions {
   readonly maxConcurrentStreams?: number;
 }
 
-/** @internal */
+/** @package */
 export interface ConnectSettings {
   /** `undefined`: what the server says, else 4 s. */
   readonly keepAliveMs: number | undefined;

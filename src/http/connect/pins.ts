@@ -29,7 +29,7 @@ export class Pins {
   }
 }
 
-/** The server has shown none of the pinned certificates. Becomes a `CertificatePinError`. @internal */
+/** The server has shown none of the pinned certificates. Becomes a `CertificatePinError`. @package */
 export class PinMismatch extends Error {
   readonly hostname: string;
   readonly expected: readonly string[];

@@ -17,7 +17,6 @@ import type { Lessee, StandingSocket } from "./connection.ts";
 import { Dialer } from "./dialer.ts";
 import type { ConnectSettings } from "./options.ts";
 import { Sharing } from "./sharing.ts";
-import type { SharingPool } from "./sharing.ts";
 import type { UndiciModule } from "./undici.ts";
 
 const FORGET_AT = 256;
@@ -32,7 +31,7 @@ export interface PoolStatistics extends QueueStatistics {
 
 const DEFAULT_KEEP_ALIVE_MS = 4000; // as undici
 
-export class ConnectionPool implements SharingPool {
+export class ConnectionPool {
   readonly undici: UndiciModule;
   readonly line: Line;
   readonly dialer: Dialer;

@@ -59,7 +59,7 @@ export class Authentication {
   }
 }
 
-/** @internal */
+/** @package */
 export class BoundAuthentication implements HandshakePolicy {
   readonly #scheme: AuthScheme;
   readonly #origins: Set<string>;
@@ -86,13 +86,13 @@ export class BoundAuthentication implements HandshakePolicy {
   }
 }
 
-/** @internal */
+/** @package */
 export interface AuthLayer extends Layer<AuthOptions> {
   /** For WebSockets; `null` when the session has no credentials. */
   readonly handshake: HandshakePolicy | null;
 }
 
-/** @internal */
+/** @package */
 export function authLayer(session: AuthOptions & { readonly baseUrl?: string | URL }): AuthLayer {
   const { auth, baseUrl } = session;
   const base = baseUrl === undefined ? null : originOf(baseUrl);
@@ -148,7 +148,7 @@ export function basicAuth(user: string, password: string, options: AuthOrigins =
   );
 }
 
-/** @throws {UsageError} without the value: it is a secret. @internal */
+/** @throws {UsageError} without the value: it is a secret. @package */
 export function checkCredential(what: string, value: unknown): asserts value is string {
   // oxlint-disable-next-line no-control-regex -- they are what is looked for
   if (typeof value !== "string" || /[\u0000-\u001f\u007f]/.test(value)) {

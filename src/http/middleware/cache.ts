@@ -34,7 +34,7 @@ interface Dispatching extends CacheDispatchOptions {
   readonly exchange: CacheExchange;
 }
 
-/** @internal */
+/** @package */
 export function cacheLayer(session: CacheOptions & { readonly undici?: object }): Layer<CacheOptions> {
   const shared = cacheFor(session.cache, session.undici);
   let own: Middleware | null = null;

@@ -181,7 +181,7 @@ export interface CircuitBreakingOptions {
   readonly circuitBreaker?: boolean | CircuitBreakersOptions | CircuitBreakers;
 }
 
-/** @throws {UsageError} when an option is not as described. @internal */
+/** @throws {UsageError} when an option is not as described. @package */
 export function circuitBreakerLayer(options: CircuitBreakingOptions): Layer<CircuitBreakingOptions> {
   let ofSession = toBreakers(options.circuitBreaker);
   return {

@@ -22,13 +22,13 @@ export interface CookieOptions {
   readonly cookies?: boolean | CookieJar;
 }
 
-/** @internal */
+/** @package */
 export interface CookieLayer extends Layer<CookieOptions> {
   /** For WebSockets; `null` when the session keeps no cookies. */
   readonly handshake: HandshakePolicy | null;
 }
 
-/** @internal */
+/** @package */
 export function cookieLayer(session: CookieOptions): CookieLayer {
   const own = new LazyJar();
   const jarFor = (cookies: boolean | CookieJar | undefined): LazyJar | null => {

@@ -30,7 +30,7 @@ export type Middleware = (request: HttpRequest, next: Next) => Operation<HttpRes
 /** Answers in place of the network: a mock, a recording, another protocol. */
 export type Transport = (request: HttpRequest) => Operation<HttpResponse>;
 
-/** A feature of a session. It is made once for the session, and keeps what its requests share. @internal */
+/** A feature of a session. It is made once for the session, and keeps what its requests share. @package */
 export interface Layer<Options = object> {
   /** What stands in the way of one call; `null` when the call goes without. @param options Those of the call. */
   middleware(options: Options): Middleware | null;
@@ -47,7 +47,7 @@ export interface MiddlewareOptions {
   readonly middleware?: Middleware | readonly Middleware[];
 }
 
-/** The middlewares of a session and, inside them, those of a request. @internal */
+/** The middlewares of a session and, inside them, those of a request. @package */
 export function middlewareLayer(session: MiddlewareOptions): Layer<MiddlewareOptions> {
   const outer = listOf(session.middleware);
   return {
@@ -82,7 +82,7 @@ function listOf(middleware: MiddlewareOptions["middleware"]): readonly Middlewar
 /**
  * What a function of the caller's answers, checked at once: an async function in place of a coroutine would say nothing but "undefined is not
  * a function", and a forgotten `return` would come out far from here.
- * @internal
+ * @package
  */
 export function answerOf(
   what: "middleware" | "transport",

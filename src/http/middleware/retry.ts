@@ -75,7 +75,7 @@ const MOST_ORIGINS = 1_000; // a budget is 100 bytes; a crawler that visits more
 /**
  * Made once for a session; its requests share the budgets.
  * @throws {UsageError} when an option is not as described.
- * @internal
+ * @package
  */
 export function retryLayer(options: RetryingOptions): Layer<RetryingOptions> {
   const budgets = new OriginMap<RetryBudget>(MOST_ORIGINS);

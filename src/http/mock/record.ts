@@ -1,7 +1,7 @@
 /**
  * Recording: real answers, kept in a file for tests that need no network.
  */
-import { defer, describeValue, UsageError } from "../../core/index.ts";
+import { currentScope, defer, describeValue, UsageError } from "../../core/index.ts";
 import type { Coroutine, Operation } from "../../core/index.ts";
 import type { HttpRequest } from "../http-request.ts";
 import type { Transport } from "../middleware/middleware.ts";
@@ -27,7 +27,8 @@ export interface RecordOptions {
 }
 
 /**
- * A transport that asks `source` and keeps every answer. The file is written at the end of the current scope, however it ends.
+ * A transport that asks `source` and keeps every answer. The file is written at the end of the current scope. When that fails or is
+ * cancelled, an earlier recording stays as it is, and what there is of the new one stands beside it, as `<file>.new`.
  *
  * Bodies are read as a whole. Answers of the source that are errors are thrown and not kept.
  * @param source A session, whose own features (cookies, credentials) are applied and not recorded; or another transport.
@@ -44,7 +45,8 @@ export function* recordTransport(
   const ask = typeof source === "function" ? source : throughSession(source);
   const secrets = new Set([...SECRET_HEADERS, ...(options.redact ?? [])].map((name) => name.toLowerCase()));
   const exchanges: RecordedExchange[] = [];
-  defer(() => writeRecording(file, exchanges));
+  const scope = currentScope();
+  defer(() => writeRecording(file, exchanges, scope.cancelled === null && !scope.isReached));
   return function* recording(request: HttpRequest): Coroutine<HttpResponse> {
     const sent = yield* readRequestBody(request);
     const response = yield* ask(request.hasBody ? replayable(request, sent) : request);

@@ -3,7 +3,7 @@
  *
  * Secrets are taken out before anything is written: a recording goes into a repository.
  */
-import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { ReplayFileError } from "./errors.ts";
 
 /** Text where it is one, else base64. */
@@ -58,12 +58,15 @@ export function decodeBody(body: RecordedBody): Uint8Array {
   return "text" in body ? Buffer.from(body.text, "utf8") : Buffer.from(body.base64, "base64");
 }
 
-/** Written beside the file and moved over it, so that there is never half a recording. */
-export function writeRecording(file: string, exchanges: readonly RecordedExchange[]): void {
+/**
+ * Written beside the file and moved over it, so that there is never half a recording.
+ * @param isComplete Otherwise it only takes the place of none.
+ */
+export function writeRecording(file: string, exchanges: readonly RecordedExchange[], isComplete: boolean): void {
   const content: RecordingFile = { fibrilRecording: 1, exchanges };
   const beside = `${file}.new`;
   writeFileSync(beside, `${JSON.stringify(content, null, 2)}\n`);
-  renameSync(beside, file);
+  if (isComplete || !existsSync(file)) renameSync(beside, file);
 }
 
 /** @throws {ReplayFileError} */

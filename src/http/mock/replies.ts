@@ -57,7 +57,7 @@ export interface MockFailureOptions extends MockReply {
   readonly afterBytes?: number;
 }
 
-/** What would be ignored, or would never end, is refused where the test says it. @throws {UsageError} @internal */
+/** What would be ignored, or would never end, is refused where the test says it. @throws {UsageError} @package */
 export function checkReply<Reply extends MockFailureOptions>(reply: Reply): Reply {
   if (typeof reply !== "object" || reply === null) {
     throw new UsageError(`a reply is an object such as { status: 200, json: … }, got ${describeValue(reply)}`);

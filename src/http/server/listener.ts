@@ -67,7 +67,7 @@ export function answering(handler: Handler, options: RequestsOptions = {}): Requ
   return answeringListener(requests, handler);
 }
 
-/** @internal */
+/** @package */
 export function answeringListener(requests: Requests, handler: Handler): RequestListener {
   return listenerOf(requests, (request, response) => new AnswerExchange(requests, handler, request, response));
 }

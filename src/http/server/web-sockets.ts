@@ -6,7 +6,7 @@
  */
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
-import { Cancelled, EventLoop } from "../../core/index.ts";
+import { Cancelled, describeValue, EventLoop, UsageError } from "../../core/index.ts";
 import type { Coroutine, Operation } from "../../core/index.ts";
 import { ownSocket, socketEnds } from "../websocket/ends.ts";
 import type { WebSocketChannel } from "../websocket/ends.ts";
@@ -27,6 +27,12 @@ export interface ServerWebSocketOptions extends WebSocketLimits {
   readonly maxMessageBytes?: number;
   /** Subprotocols that the server speaks, best first. Default: none is agreed on. */
   readonly protocols?: readonly string[];
+  /**
+   * The origins of pages that may connect, such as `"https://app.example.org"`. Others get a 403. A browser says in the header `origin` whose
+   * page connects, and sends the cookies of this server whoever's page that is; so a server that goes by cookies needs this list. A
+   * client that sends no `origin` is no browser, and is let in. Default: every page may connect.
+   */
+  readonly origins?: readonly string[];
 }
 
 const DEFAULT_MAX_MESSAGE_BYTES = 1024 * 1024;
@@ -37,9 +43,21 @@ export function checkServerSockets(options: ServerWebSocketOptions): {
   readonly maxMessageBytes: number;
   readonly closeMs: number;
 } {
-  const { maxMessageBytes = DEFAULT_MAX_MESSAGE_BYTES } = options;
+  const { maxMessageBytes = DEFAULT_MAX_MESSAGE_BYTES, origins } = options;
   checkCount("maxMessageBytes", maxMessageBytes, 1);
+  if (origins !== undefined) checkOrigins(origins);
   return { maxMessageBytes, closeMs: checkSocketLimits(options).closeMs };
+}
+
+/** One that is written in another way would never fit. */
+function checkOrigins(origins: readonly string[]): void {
+  if (!Array.isArray(origins)) throw new UsageError(`origins must be a list of origins, got ${describeValue(origins)}`);
+  for (const origin of origins) {
+    if (typeof origin === "string" && URL.canParse(origin) && new URL(origin).origin === origin) continue;
+    throw new UsageError(
+      `origins must list origins such as "https://app.example.org" (scheme, host, port unless it is the usual one, no "/" at the end), got ${describeValue(origin)}`,
+    );
+  }
 }
 
 interface UpgradeServer {
@@ -84,14 +102,21 @@ export class WebSockets {
     const path = request.url?.split("?", 1)[0] ?? "/";
     const handler = Object.hasOwn(this.#handlers, path) ? this.#handlers[path]! : null;
     if (handler === null) refuse(socket, new HttpFailure(404));
+    else if (!this.#mayConnect(request.headers.origin)) refuse(socket, FOREIGN_PAGE);
     else this.#requests.admit(new SocketExchange(this.#requests, this, handler, request, socket, head));
   };
+
+  #mayConnect(origin: string | undefined): boolean {
+    return origin === undefined || this.options.origins?.includes(origin) !== false;
+  }
 
   /** Tells every client that the server goes away; the handlers see the end of the messages. */
   goAway(): void {
     for (const socket of this.open) void socket.close(1001);
   }
 }
+
+const FOREIGN_PAGE = new HttpFailure(403, { detail: "pages of this origin may not open a WebSocket here" });
 
 class SocketExchange extends Exchange {
   readonly #sockets: WebSockets;

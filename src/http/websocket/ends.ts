@@ -27,7 +27,7 @@ import { WebSocketMessages } from "./messages.ts";
 import { Pongs } from "./pongs.ts";
 import type { RawWebSocket } from "./raw.ts";
 import { NO_OPTIONS, SendWait } from "./send-wait.ts";
-import type { MessageSender, SendOptions } from "./send-wait.ts";
+import type { SendOptions } from "./send-wait.ts";
 
 /** What `socketEnds` wants to know beside the limits. */
 export interface SocketEndsOptions extends WebSocketLimits {
@@ -85,7 +85,7 @@ export function ownSocket(socket: WebSocketChannel): void {
  * yield* socket.send("hello");
  * console.log(yield* socket.messages.receive());
  */
-export class WebSocketChannel implements MessageSender {
+export class WebSocketChannel {
   /** Without credentials. */
   readonly url: string;
   /** The subprotocol that was agreed on; `""` for none. */

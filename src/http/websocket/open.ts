@@ -62,7 +62,7 @@ export interface SessionSocket {
   end(): PromiseLike<unknown>;
 }
 
-/** What of a session applies to its WebSockets. @internal */
+/** What of a session applies to its WebSockets. @package */
 export interface WebSocketSession {
   readonly base: BaseUrl | undefined;
   readonly headers: OutgoingHeaders;
@@ -80,7 +80,7 @@ const DEFAULT_MAX_MESSAGE_BYTES = 4 * 1024 * 1024; // as aiohttp
 const LONGEST_HOST_TIMER_MS = 2 ** 31 - 1;
 
 /**
- * Opens a WebSocket that is closed at the end of the current scope. @internal
+ * Opens a WebSocket that is closed at the end of the current scope. @package
  * @throws {UsageError} at once, for wrong options.
  */
 export function openWebSocket(

@@ -68,13 +68,13 @@ export function* withStore<Store, T>(storage: AsyncLocalStorage<Store>, store: S
   }
 }
 
-/** The slot of the engine: the map of all stores, `undefined` while there is none. @internal */
+/** The slot of the engine: the map of all stores, `undefined` while there is none. @package */
 export interface FrameSlot {
   get(this: void): unknown;
   set(this: void, frame: unknown): void;
 }
 
-/** @internal */
+/** @package */
 export class ByFrame implements AsyncContext {
   readonly #get: () => unknown;
   readonly #set: (frame: unknown) => void;
@@ -100,7 +100,7 @@ export class ByFrame implements AsyncContext {
   }
 }
 
-/** @internal */
+/** @package */
 export class ByResource implements AsyncContext {
   capture(): AsyncResource {
     return new AsyncResource("fibril.Task");
@@ -113,7 +113,7 @@ export class ByResource implements AsyncContext {
   }
 }
 
-/** @internal */
+/** @package */
 export class ByRecapture implements AsyncContext {
   capture(): AsyncResource {
     return new AsyncResource("fibril.Task");
@@ -151,7 +151,7 @@ function resourcesRemember(probe: AsyncLocalStorage<number>): boolean {
   return resource.runInAsyncScope(() => probe.getStore()) === 1;
 }
 
-/** The slot, by way of what an `AsyncResource` holds; `null` unless it does what it should. @internal */
+/** The slot, by way of what an `AsyncResource` holds; `null` unless it does what it should. @package */
 export function findFrameSlot(probe: AsyncLocalStorage<number>): FrameSlot | null {
   return probe.run(1, () => {
     const resource = new AsyncResource("fibril.probe") as unknown as Record<symbol, unknown>;

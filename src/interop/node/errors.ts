@@ -13,7 +13,7 @@ export class StreamClosedError extends FibrilError {
   }
 }
 
-/** What `finished` of `node:stream` said: the stream's own error as it is, a premature close as ours. @internal */
+/** What `finished` of `node:stream` said: the stream's own error as it is, a premature close as ours. @package */
 export function streamFailure(what: string, error: Error): unknown {
   if ((error as NodeJS.ErrnoException).code !== "ERR_STREAM_PREMATURE_CLOSE") return error;
   return new StreamClosedError(

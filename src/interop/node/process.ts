@@ -347,7 +347,7 @@ function hasOwnGroup(options: SpawnProcessOptions): boolean {
   return HAS_GROUPS && (options.ownGroup ?? options.stdin !== "inherit");
 }
 
-/** @throws {UsageError} @internal */
+/** @throws {UsageError} @package */
 export function checkCommand(command: unknown, args: unknown, options: SpawnProcessOptions): void {
   if (typeof command !== "string" || command === "") {
     throw new UsageError(`a process needs the name of a program, got ${describeValue(command)}`);

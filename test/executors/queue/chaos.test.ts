@@ -1,5 +1,6 @@
 /**
- * Real Redis, real processes, real kills. `FIBRIL_LONG=1`: 10,000 jobs, 4 workers, a kill every second, and Redis crashes once.
+ * Real Redis, real processes, real kills. `FIBRIL_LONG=1`: 10,000 jobs, 4 workers, a kill every second, and Redis crashes once. Else 120 jobs and two
+ * kills, in two seconds.
  */
 import { spawn as spawnProcess } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
@@ -25,18 +26,20 @@ interface Plan {
   readonly kills: number;
   readonly crashesRedis: boolean;
   readonly longestJobMs: number;
+  readonly leaseMs: number;
   readonly seed: number;
 }
 
 const isLong = process.env["FIBRIL_LONG"] === "1";
 const QUICK: Plan = {
-  jobs: 400,
+  jobs: 120,
   workers: 2,
   concurrency: 8,
-  killEveryMs: 600,
+  killEveryMs: 150,
   kills: 2,
   crashesRedis: false,
-  longestJobMs: 150,
+  longestJobMs: 100,
+  leaseMs: 600,
   seed: 1,
 };
 const LONG: Plan = {
@@ -47,6 +50,7 @@ const LONG: Plan = {
   kills: Infinity,
   crashesRedis: true,
   longestJobMs: 200,
+  leaseMs: 1_500,
   seed: 2,
 };
 
@@ -89,10 +93,10 @@ test(
   "workers are killed: every job has one outcome, none is lost, and what ran twice was delivered twice",
   async () => {
     const plan = isLong ? LONG : QUICK;
-    const redis = await RedisServer.start();
+    const redis = await RedisServer.start({ isDurable: plan.crashesRedis });
     const folder = mkdtempSync(join(tmpdir(), "fibril-chaos-"));
     const log = join(folder, "runs");
-    const crew = new Crew(plan.workers, [redis.url, "chaos", `${plan.concurrency}`]);
+    const crew = new Crew(plan.workers, [redis.url, "chaos", `${plan.concurrency}`, `${plan.leaseMs}`]);
     try {
       const { statistics, seconds } = await run(() => submitAll(plan, redis, crew, log));
       await crew.end();
@@ -134,7 +138,7 @@ function* submitAll(
 ): Coroutine<{ statistics: QueueStatistics; seconds: number }> {
   const startedAt = EventLoop.current().now();
   const random = seededRandom(plan.seed);
-  const engine = yield* use(new BullEngine({ url: redis.url, queue: "chaos", leaseMs: 1_500 }));
+  const engine = yield* use(new BullEngine({ url: redis.url, queue: "chaos", leaseMs: plan.leaseMs }));
   const executor = yield* use(new QueueExecutor(engine, { name: "chaos", sweepMs: 1_000, maxPending: 4_000 }));
   const troubles = spawn(function* troubles() {
     while (!existsSync(log)) yield* sleep(10); // the first workers have started

@@ -17,15 +17,21 @@ export class RedisServer {
   readonly #folder: string;
   #process: ChildProcess | null = null;
 
-  private constructor(port: number, folder: string) {
+  readonly #fsync: string;
+
+  private constructor(port: number, folder: string, fsync: string) {
     this.#port = port;
     this.#folder = folder;
+    this.#fsync = fsync;
     this.url = `redis://127.0.0.1:${port}`;
   }
 
-  /** With an append-only file, `appendfsync always`: what was acknowledged is on the disk. */
-  static async start(): Promise<RedisServer> {
-    const server = new RedisServer(await freePort(), await mkdtemp(join(tmpdir(), "fibril-redis-")));
+  /**
+   * With an append-only file. `isDurable`: what was acknowledged is on the disk, so that it may crash; that costs a few milliseconds for each write.
+   */
+  static async start({ isDurable = false }: { readonly isDurable?: boolean } = {}): Promise<RedisServer> {
+    const folder = await mkdtemp(join(tmpdir(), "fibril-redis-"));
+    const server = new RedisServer(await freePort(), folder, isDurable ? "always" : "everysec");
     await server.#launch();
     return server;
   }
@@ -43,7 +49,7 @@ export class RedisServer {
 
   async #launch(): Promise<void> {
     const args = ["--port", `${this.#port}`, "--bind", "127.0.0.1", "--dir", this.#folder];
-    const persistence = ["--save", "", "--appendonly", "yes", "--appendfsync", "always", "--loglevel", "warning"];
+    const persistence = ["--save", "", "--appendonly", "yes", "--appendfsync", this.#fsync, "--loglevel", "warning"];
     const child = spawn("redis-server", [...args, ...persistence], { stdio: "ignore" });
     this.#process = child;
     const problem = await Promise.race([

@@ -24,7 +24,7 @@ export interface Queue {
 
 export interface Worker {
   readonly view: ServerView;
-  readonly task: Task<never>;
+  readonly task: Task<void>;
 }
 
 export interface QueueSetup extends SimulateOptions {
@@ -49,7 +49,7 @@ export async function queued<T>(main: (queue: Queue) => Operation<T>, setup: Que
 function* withQueue<T>(main: (queue: Queue) => Operation<T>, setup: QueueSetup): Coroutine<T> {
   const engine = new MemoryEngine(setup.engine);
   const executor = new QueueExecutor(engine, { name: "queue", ...setup.executor });
-  const workers: Task<never>[] = [];
+  const workers: Task<void>[] = [];
   const value = yield* main({
     engine,
     executor,

@@ -18,6 +18,7 @@ const FLAGS = ["--conditions=fibril-source", "--disable-warning=ExperimentalWarn
 class WorkerProgram {
   readonly child: ChildProcess;
   stderr = "";
+  readonly #ended: Promise<number | null>;
 
   constructor(args: readonly string[], env: Record<string, string> = {}) {
     const stdio = ["ignore", "ignore", "pipe"] as const;
@@ -26,12 +27,12 @@ class WorkerProgram {
       env: { ...process.env, ...env },
     });
     this.child.stderr!.setEncoding("utf8").on("data", (text: string) => (this.stderr += text));
+    this.#ended = once(this.child, "close").then(([code]) => code as number | null);
     onTestFinished(() => void this.child.kill("SIGKILL"));
   }
 
-  async ended(): Promise<number | null> {
-    const [code] = (await once(this.child, "close")) as [number | null];
-    return code;
+  ended(): Promise<number | null> {
+    return this.#ended;
   }
 }
 
@@ -67,13 +68,16 @@ test("with --threads jobs run in threads", async () => {
 
 test("a command line that cannot be carried out is one sentence and code 2", async () => {
   const env = { FIBRIL_EXECUTOR: "" };
+  const programs: { program: WorkerProgram; text: RegExp }[] = [];
   for (const [args, text] of [
     [[JOBS], /needs the URL of a Redis/],
     [["nowhere.ts", "--url", redis.url], /nowhere\.ts cannot be imported/],
     [[fileURLToPath(new URL("programs/no-jobs.ts", import.meta.url)), "--url", redis.url], /exports no job/],
     [[JOBS, "--url", redis.url, "--concurrency", "many"], /--concurrency takes a whole number/],
   ] as const) {
-    const program = new WorkerProgram(args, env);
+    programs.push({ program: new WorkerProgram(args, env), text });
+  }
+  for (const { program, text } of programs) {
     expect(await program.ended()).toBe(2);
     expect(program.stderr).toMatch(text);
   }

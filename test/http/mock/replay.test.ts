@@ -1,9 +1,9 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import type { Coroutine } from "fibril";
-import { scope } from "fibril";
+import { run, scope } from "fibril";
 import { Session } from "fibril/http";
 import * as undici from "undici";
 import { afterAll, describe, expect, test } from "vitest";
@@ -58,6 +58,27 @@ async function twice<T>(body: (session: Session) => Coroutine<T>): Promise<{ fir
 }
 
 describe("a recording", () => {
+  test("a run that fails leaves an earlier recording as it is, and its own beside it", async () => {
+    const file = newFile();
+    const record = (body: string, failure: Error | null): Promise<void> =>
+      run(function* () {
+        const mock = mockTransport();
+        mock.on("GET", "http://h/a").reply({ text: body });
+        const session = yield* Session.open({ undici, transport: yield* recordTransport(mock, file) });
+        yield* (yield* session.get("http://h/a")).text();
+        if (failure !== null) throw failure;
+      });
+    await expect(record("cut short", new Error("boom"))).rejects.toThrow("boom");
+    expect(readFileSync(file, "utf8")).toContain("cut short"); // there was none that it could replace
+    await record("good", null);
+    await expect(record("cut short", new Error("boom"))).rejects.toThrow("boom");
+    expect(readFileSync(file, "utf8")).toContain("good");
+    expect(readFileSync(`${file}.new`, "utf8")).toContain("cut short");
+    await record("better", null);
+    expect(readFileSync(file, "utf8")).toContain("better");
+    expect(existsSync(`${file}.new`)).toBe(false);
+  });
+
   test("answers as the server did, without it", async () => {
     const { first, second } = await twice(function* (session) {
       const results: unknown[] = [];

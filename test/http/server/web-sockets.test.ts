@@ -1,5 +1,6 @@
-import { Future, race, sleep, until } from "fibril";
+import { Future, race, run, sleep, until } from "fibril";
 import type { Coroutine } from "fibril";
+import { serve } from "fibril/http/server";
 import type { ServeOptions, WebSocketHandler } from "fibril/http/server";
 import { expect, test } from "vitest";
 import { WebSocket } from "ws";
@@ -174,4 +175,52 @@ test("what is no proper handshake, or has no handler, or no room, is refused in 
     yield* eventually(() => server.statistics().active === 0);
     expect(ends.map((it) => it.status)).toEqual([400, 503, 101]);
   });
+});
+
+/** The status that a handshake gets: 101 when it opens. */
+function* statusFor(port: number, headers: Record<string, string>): Coroutine<number> {
+  const ws = new WebSocket(`ws://127.0.0.1:${port}/chat`, { headers });
+  const status = yield* until(
+    new Promise<number>((resolve) => {
+      ws.on("error", () => undefined);
+      ws.once("open", () => resolve(101));
+      ws.once("unexpected-response", (_request, response: { statusCode: number }) => resolve(response.statusCode));
+    }),
+  );
+  ws.terminate();
+  return status;
+}
+
+test("only pages of the listed origins may connect, and clients that are no browser", async () => {
+  const options = { webSocketLimits: { origins: ["https://app.example.org"] } };
+  await withSockets(echo, options, function* ({ port, server }) {
+    expect(yield* statusFor(port, { origin: "https://app.example.org" })).toBe(101);
+    expect(yield* statusFor(port, {})).toBe(101);
+    for (const origin of ["https://evil.example", "http://app.example.org", "https://app.example.org:8443", "null"]) {
+      expect(yield* statusFor(port, { origin })).toBe(403);
+    }
+    yield* eventually(() => server.statistics().webSockets === 0 && server.statistics().active === 0);
+  });
+});
+
+test("without a list every page may connect", async () => {
+  await withSockets(echo, {}, function* ({ port }) {
+    expect(yield* statusFor(port, { origin: "https://evil.example" })).toBe(101);
+  });
+});
+
+test("an origin that could never fit is refused at once", async () => {
+  for (const origins of [
+    ["https://app.example.org/"],
+    ["app.example.org"],
+    ["*"],
+    ["https://app.example.org:443"],
+    "x",
+  ]) {
+    const webSocketLimits = { origins: origins as string[] };
+    const opened = run(() =>
+      serve(function* () {}, { host: "127.0.0.1", webSockets: { "/chat": echo }, webSocketLimits }),
+    );
+    await expect(opened).rejects.toThrow(/origins must/);
+  }
 });

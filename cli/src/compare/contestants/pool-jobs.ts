@@ -1,7 +1,7 @@
 /** The jobs of the pool in `threads.ts`. */
 import type { MessagePort } from "node:worker_threads";
-import { job, progress } from "fibril/executors";
-import type { Job } from "fibril/executors";
+import { job, progress } from "fibril/executors/worker"; // a hundred threads import this file: no more than a job needs
+import type { Job } from "fibril/executors/worker";
 import { requestSync } from "./request-sync.ts";
 
 /** Makes one request and blocks its thread meanwhile; gives whether that went well, and says when it began. */

@@ -36,8 +36,8 @@ function makeCopy(copy: string, files: readonly string[]): void {
       .stripTypeScriptTypes(readFileSync(join(root, file), "utf8"))
       .replaceAll(/(?<=(?:from|import) ?\(?)"(\.[^"]+)\.ts"/g, '"$1.js"')
       .replaceAll(/(?<=from )"fibril(\/[a-z/]+)?"/g, (_, folder: string | undefined) => {
-        const index = join("src", folder ?? "", "index.js");
-        const from = relative(dirname(file), index);
+        const entry = folder === "/executors/worker" ? "executors/thread/worker-entry.js" : `${folder ?? ""}/index.js`;
+        const from = relative(dirname(file), join("src", entry));
         return `"${from.startsWith(".") ? from : `./${from}`}"`;
       });
     mkdirSync(dirname(path), { recursive: true });

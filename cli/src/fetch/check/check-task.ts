@@ -7,7 +7,7 @@
  * With `--follow-links` the HTML pages of the sites that were given are read and their links checked as well; pages elsewhere are
  * checked and not read. What the command line says in headers about itself (`authorization`, `cookie`, …) stays on those sites.
  */
-import { Cancelled, EventLoop } from "fibril";
+import { Cancelled, EventLoop, until } from "fibril";
 import type { Coroutine } from "fibril";
 import type { HttpResponse, Session } from "fibril/http";
 import { attemptWithoutAnswer, NO_ANSWER, requestOptions, retryAfterMs } from "../attempt.ts";
@@ -22,8 +22,8 @@ import type { Tally } from "../tally.ts";
 import type { FetchTask } from "../task.ts";
 import { CheckCache } from "./check-cache.ts";
 import { LinkBook } from "./link-book.ts";
-import { linksOf, withoutFragment } from "./links.ts";
 import { Robots } from "./robots.ts";
+import { withoutFragment } from "./without-fragment.ts";
 
 const LARGEST_PAGE_BYTES = 16 * 1024 * 1024;
 /** They say who we are or what we can read, and are harmless anywhere. */
@@ -158,6 +158,7 @@ export class CheckTask implements FetchTask {
     try {
       const html = yield* response.text();
       this.#tally.receivedBytes += html.length;
+      const { linksOf } = yield* until(import("./links.ts")); // most runs parse no HTML
       return {
         ...this.#answered("GET", response),
         bytes: html.length,

@@ -5,6 +5,7 @@
  * are checked.
  */
 import { Parser } from "htmlparser2";
+import { withoutFragment } from "./without-fragment.ts";
 
 /** Attributes that have a URL, by element; `*` for all others. */
 const ATTRIBUTES: Readonly<Record<string, readonly string[]>> = {
@@ -36,12 +37,6 @@ export function linksOf(html: string, pageUrl: string): string[] {
   });
   parser.end(html);
   return [...links];
-}
-
-/** The address without its fragment; `undefined` when it is no http URL. */
-export function withoutFragment(url: string): string {
-  const mark = url.indexOf("#");
-  return mark === -1 ? url : url.slice(0, mark);
 }
 
 function resolve(value: string | undefined, base: string): string | undefined {

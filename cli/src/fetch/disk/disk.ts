@@ -1,25 +1,31 @@
 /**
  * Saves small bodies in a thread of its own, many with one message.
  *
- * A small file is four calls of the system, 70 µs in all: as much as the request that brought it. Through Node's thread pool they cost
- * four times that, and in the main thread nothing else runs meanwhile. So what becomes complete within one turn of the loop is copied into
- * one buffer, handed over (not copied again), and saved over there by calls that wait; the answer for all of them is one message.
+ * A small file is four calls of the system, 60 to 100 µs in all: more than the request that brought it. Through Node's thread pool they
+ * cost four times that, and in the main thread nothing else runs meanwhile. So what has become complete is copied into one buffer, handed
+ * over (not copied again), and saved over there by calls that wait; the answer for all of them is one message.
+ *
+ * At most two batches are over there: one that is being saved, and the one after it, so that the thread need not wait. What becomes
+ * complete meanwhile is the third. So batches are as large as the disk is slow, and there are few buffers.
  *
  * The first files of a run are saved here: a few are quicker so, and the thread takes 30 ms to start. A disk that makes everybody wait is
  * noticed by that time as well.
  *
  * Rejected: several threads (the file system serialises the creation of files in a folder); writing without renaming (a file that has its
- * name must be complete).
+ * name must be complete); temporary names in a folder of their own (no quicker where a folder has some hundred files, a quarter quicker in
+ * one of 5,000, and a rename need not work between any two folders).
  */
 import { Worker } from "node:worker_threads";
-import type { Answer, Batch } from "./disk-thread.ts";
+import { packed } from "./batch.ts";
+import type { Answer } from "./batch.ts";
 import { saveFile } from "./save-file.ts";
 import type { SmallFile } from "./save-file.ts";
 
 const FILES_SAVED_HERE = 64;
 const SLOW_MS = 20; // for all that was saved here before the thread is used: a network file system, say
 
-const BUFFER_BYTES = 256 * 1024;
+const MOST_SENT = 2;
+const BUFFER_BYTES = 512 * 1024;
 const LARGEST_SPARE = 4 * 1024 * 1024;
 
 type Done = (error: NodeJS.ErrnoException | null, value: undefined) => void;
@@ -39,7 +45,7 @@ export class Disk {
   /** Batches that are under way, oldest first. */
   readonly #sent: (readonly Order[])[] = [];
   #isScheduled = false;
-  #spare: ArrayBuffer | null = null;
+  readonly #spares: ArrayBuffer[] = [];
 
   /** Saves the file now if that is quick. `false`: use `save`. @throws what the file system reports. */
   trySave(file: SmallFile, pieces: readonly Uint8Array[]): boolean {
@@ -54,7 +60,7 @@ export class Disk {
   /** Saves the file and calls back. It cannot be withdrawn. */
   save(file: SmallFile, pieces: readonly Uint8Array[], done: Done): void {
     this.#orders.push({ file, pieces, done });
-    if (this.#isScheduled) return;
+    if (this.#isScheduled || this.#sent.length >= MOST_SENT) return;
     this.#isScheduled = true;
     setImmediate(this.#send);
   }
@@ -83,19 +89,18 @@ export class Disk {
       }
       ends.push(end);
     }
-    const batch: Batch = { files: orders.map(({ file }) => file), ends, bytes };
+    const files = orders.map(({ file }) => file);
     this.#sent.push(orders);
     this.#thread ??= this.#start();
     this.#thread.ref(); // it holds the process only while something is under way
-    this.#thread.postMessage(batch, [bytes.buffer]);
+    this.#thread.postMessage(packed(files, ends, bytes), [bytes.buffer]);
   };
 
   /** The buffer of an earlier batch, if it is large enough: they come back. */
   #bufferOf(size: number): Uint8Array<ArrayBuffer> {
-    const spare = this.#spare;
-    this.#spare = null;
+    const spare = this.#spares.pop();
     return new Uint8Array(
-      spare !== null && spare.byteLength >= size ? spare : new ArrayBuffer(Math.max(size, BUFFER_BYTES)),
+      spare !== undefined && spare.byteLength >= size ? spare : new ArrayBuffer(Math.max(size, BUFFER_BYTES)),
     );
   }
 
@@ -111,20 +116,21 @@ export class Disk {
   }
 
   #answered({ problems, buffer }: Answer): void {
-    if (buffer.byteLength <= LARGEST_SPARE) this.#spare = buffer;
+    if (buffer.byteLength <= LARGEST_SPARE) this.#spares.push(buffer);
     const orders = this.#sent.shift()!;
+    if (this.#orders.length > 0 && !this.#isScheduled) this.#send();
     if (this.#sent.length === 0) this.#thread?.unref();
-    for (const [index, { done }] of orders.entries()) {
-      const problem = problems[index]!;
-      done(problem === null ? null : Object.assign(new Error(problem.message), { code: problem.code }), undefined);
-    }
+    const failed = new Map(
+      problems.map(({ index, code, message }) => [index, Object.assign(new Error(message), { code })]),
+    );
+    for (const [index, { done }] of orders.entries()) done(failed.get(index) ?? null, undefined);
   }
 
   /** Without a thread it goes on here. */
   #failed(): void {
     this.#hasFailed = true;
     this.#thread = null;
-    for (const orders of this.#sent.splice(0)) this.#saveHere(orders);
+    for (const orders of [...this.#sent.splice(0), this.#orders.splice(0)]) this.#saveHere(orders);
   }
 
   #saveHere(orders: readonly Order[]): void {

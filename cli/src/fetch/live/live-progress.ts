@@ -15,6 +15,7 @@ import type { KeySignal, KeySource } from "./keyboard.ts";
 /** A terminal that can be written to. */
 export interface Screen {
   readonly columns?: number;
+  readonly rows?: number;
   write(text: string): unknown;
 }
 
@@ -29,6 +30,7 @@ export interface Surroundings {
 
 const REDRAW_EVERY_MS = 100;
 const USUAL_COLUMNS = 80;
+const USUAL_ROWS = 24;
 const HIDE_CURSOR = "\u001B[?25l";
 const SHOW_CURSOR = "\u001B[?25h";
 const ERASE_BELOW = "\u001B[J";
@@ -43,7 +45,8 @@ export class LiveProgress implements Progress {
   readonly #keyboard: Keyboard | null;
   readonly #rate = new RateMeter();
   readonly #timer: NodeJS.Timeout;
-  #drawn = 0;
+  /** How long each line is that stands there. */
+  #drawn: number[] = [];
   #hasEnded = false;
 
   /** @param keys The terminal to read keys from; `null` when the standard input is needed for something else. */
@@ -68,9 +71,11 @@ export class LiveProgress implements Progress {
   draw(): void {
     if (this.#hasEnded) return;
     const rate = this.#rate.at(this.#around.now(), this.#run.tally);
-    const lines = frameOf(this.#run, rate, this.#screen.columns ?? USUAL_COLUMNS, this.#keyboard !== null);
+    const { columns = USUAL_COLUMNS, rows = USUAL_ROWS } = this.#screen;
+    // What has scrolled out at the top could not be erased any more.
+    const lines = frameOf(this.#run, rate, columns, this.#keyboard !== null).slice(0, Math.max(1, rows - 1));
     const text = this.#erased() + lines.map((line) => `${line}\n`).join("");
-    this.#drawn = lines.length;
+    this.#drawn = lines.map((line) => line.length);
     this.#screen.write(text);
   }
 
@@ -78,16 +83,19 @@ export class LiveProgress implements Progress {
     this.#stop();
   }
 
+  /** A terminal that has become narrower since has broken the lines: then they stand in more rows than there are lines. */
   #erased(): string {
-    const text = this.#drawn === 0 ? "" : `\u001B[${this.#drawn}A\r${ERASE_BELOW}`;
-    this.#drawn = 0;
-    return text;
+    const { columns = USUAL_COLUMNS } = this.#screen;
+    let rows = 0;
+    for (const length of this.#drawn) rows += Math.max(1, Math.ceil(length / columns));
+    this.#drawn = [];
+    return rows === 0 ? "" : `\u001B[${rows}A\r${ERASE_BELOW}`;
   }
 
   readonly #goOn = (): void => {
     if (this.#hasEnded) return;
     this.#keyboard?.open();
-    this.#drawn = 0;
+    this.#drawn = [];
     this.#screen.write(HIDE_CURSOR);
   };
 

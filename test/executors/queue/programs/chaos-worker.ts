@@ -3,8 +3,9 @@ import { run } from "fibril";
 import { BullEngine, serveJobs } from "../../../../src/executors/index.ts";
 import * as jobs from "./chaos-jobs.ts";
 
-const [url = "", queue = "", concurrency = ""] = process.argv.slice(2);
-const engine = new BullEngine({ url, queue, leaseMs: 1_500, stalledCheckMs: 400, maxStalled: 20 });
+const [url = "", queue = "", concurrency = "", lease = ""] = process.argv.slice(2);
+const leaseMs = Number(lease);
+const engine = new BullEngine({ url, queue, leaseMs, stalledCheckMs: leaseMs / 4, maxStalled: 20 });
 await run(
   () => serveJobs(engine, Object.values(jobs), { concurrency: Number(concurrency), name: `pid ${process.pid}` }),
   { handleSignals: true },

@@ -1,0 +1,252 @@
+/**
+ * The connections of a `BullEngine`: made when first needed, one for commands and one for what is pushed.
+ *
+ * Here is also what belongs to all of its parts: our keys and channels, the record of an outcome, and **the clock of Redis**. The clocks of the
+ * machines differ, and a deadline of ten seconds must not have passed because one is a minute ahead; so how long a job has waited is told by
+ * Redis' clock, at both ends.
+ */
+import type { Queue } from "bullmq";
+import type { Redis } from "ioredis";
+import { EventLoop, until } from "../../core/index.ts";
+import type { Coroutine, Operation } from "../../core/index.ts";
+import { keyOf } from "./bull-orders.ts";
+import { importBull } from "./bull-packages.ts";
+import type { BullPackages } from "./bull-packages.ts";
+import { FINISH, SETTLE } from "./bull-scripts.ts";
+import type { JobOrder, JobTidings, OutcomeRecord, SubmitterListener } from "./engine.ts";
+import { TELL_AT_ONCE } from "./engine.ts";
+import { readRecord } from "./envelope.ts";
+import { EngineClosedError } from "./errors.ts";
+
+export interface Connected {
+  readonly packages: BullPackages;
+  readonly redis: ScriptedRedis;
+  readonly subscriber: Redis;
+  readonly queue: Queue;
+}
+
+/** With our scripts as commands: sent by their hash, not each time as a whole. */
+export type ScriptedRedis = Redis & {
+  fibrilFinish(
+    record: string,
+    lock: string,
+    ...values: [text: string, ttl: number, channel: string, message: string, held: string]
+  ): Promise<number>;
+  fibrilSettle(
+    record: string,
+    ...values: [text: string, ttl: number, channel: string, message: string]
+  ): Promise<number>;
+};
+
+export interface ConnectionSetup {
+  readonly url: string;
+  readonly queue: string;
+  /** Begins the keys of BullMQ, and ours; `null`: `bull`, and `fibril`. */
+  readonly prefix: string | null;
+}
+
+const CONNECT_RETRY_MS = 250;
+const LONGEST_CONNECT_RETRY_MS = 2_000;
+
+export class BullConnection {
+  isClosed = false;
+  readonly setup: ConnectionSetup;
+  #connecting: Promise<Connected> | null = null;
+  #connected: Connected | null = null;
+  readonly #submitters = new Map<string, Set<SubmitterListener>>();
+  readonly #cancelListeners = new Set<(id: string, reason: string) => void>();
+  readonly #asking = new Set<(error: unknown) => void>();
+  #telling = 0;
+  /** What Redis' clock is ahead of the one of `#clockLoop`, in milliseconds. */
+  #aheadMs = 0;
+  #clockLoop: EventLoop | null = null;
+
+  constructor(setup: ConnectionSetup) {
+    this.setup = setup;
+  }
+
+  ask<T>(act: (connected: Connected, loop: EventLoop) => Promise<T>): Operation<T> {
+    const connection = this;
+    return {
+      *[Symbol.iterator](): Coroutine<T> {
+        const loop = EventLoop.current();
+        return yield* until(() => connection.#answer(act, loop));
+      },
+    };
+  }
+
+  /** Ends with the connection at the latest: ioredis leaves some commands without an answer when it is told to go while it connects. */
+  #answer<T>(act: (connected: Connected, loop: EventLoop) => Promise<T>, loop: EventLoop): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const fail = (error: unknown): void => {
+        this.#asking.delete(fail);
+        reject(this.isClosed ? new EngineClosedError(this.setup.queue) : error);
+      };
+      this.#asking.add(fail);
+      this.open()
+        .then((connected) => act(connected, loop))
+        .then((value) => {
+          this.#asking.delete(fail);
+          resolve(value);
+        }, fail);
+    });
+  }
+
+  open(): Promise<Connected> {
+    if (this.isClosed) return Promise.reject(new EngineClosedError(this.setup.queue));
+    this.#connecting ??= this.#connect().catch((error: unknown) => {
+      this.#connecting = null;
+      throw error;
+    });
+    return this.#connecting;
+  }
+
+  /** The time of day, as Redis has it, in milliseconds since 1970. */
+  async redisNow({ redis }: Connected, loop: EventLoop): Promise<number> {
+    if (this.#clockLoop !== loop) this.clockSeen(await redis.time(), loop);
+    return Math.round(loop.now() + this.#aheadMs);
+  }
+
+  /** Redis has just said what time it is. */
+  clockSeen(answer: unknown, loop: EventLoop): number {
+    const [seconds, microseconds] = (answer as readonly (number | string)[]).map(Number) as [number, number];
+    const redisMs = seconds * 1_000 + microseconds / 1_000;
+    this.#aheadMs = redisMs - loop.now();
+    this.#clockLoop = loop;
+    return redisMs;
+  }
+
+  key(kind: "record" | "cancel" | "counters" | "firing", id: string): string {
+    return `${this.setup.prefix ?? "fibril"}:${this.setup.queue}:${kind}:${id}`;
+  }
+
+  #channel(kind: "reply" | "cancel", to: string): string {
+    return `${this.setup.prefix ?? "fibril"}:${this.setup.queue}:${kind}:${to}`;
+  }
+
+  /** Writes a record, and tells of it, once. @param lock `null`: nobody has the job. */
+  async record(
+    { redis, queue }: Connected,
+    order: JobOrder,
+    record: OutcomeRecord,
+    lock: string | null,
+  ): Promise<boolean> {
+    const text = JSON.stringify(record);
+    const channel = this.#channel("reply", order.replyTo);
+    const message = JSON.stringify({ id: order.id, record });
+    const key = this.key("record", order.id);
+    const ttl = Math.max(1, Math.ceil(order.resultTtlMs));
+    if (lock === null) return (await redis.fibrilSettle(key, text, ttl, channel, message)) === 1;
+    const lockKey = `${queue.toKey(keyOf(order.id))}:lock`;
+    return (await redis.fibrilFinish(key, lockKey, text, ttl, channel, message, lock)) === 1;
+  }
+
+  tell(order: JobOrder, tidings: JobTidings): void {
+    const redis = this.#connected?.redis;
+    // Without a connection they would only pile up.
+    if (redis === undefined || redis.status !== "ready" || this.#telling >= TELL_AT_ONCE) return;
+    this.#telling++;
+    const over = (): void => void this.#telling--;
+    const message = JSON.stringify({ id: order.id, tidings });
+    redis.publish(this.#channel("reply", order.replyTo), message).then(over, over);
+  }
+
+  async tellCancel({ redis }: Connected, id: string, reason: string): Promise<void> {
+    await redis.publish(this.#channel("cancel", ""), JSON.stringify({ id, reason }));
+  }
+
+  async subscribe({ subscriber }: Connected, replyTo: string, listener: SubmitterListener): Promise<() => void> {
+    const channel = this.#channel("reply", replyTo);
+    let listeners = this.#submitters.get(channel);
+    if (listeners === undefined) this.#submitters.set(channel, (listeners = new Set()));
+    listeners.add(listener);
+    await subscriber.subscribe(channel);
+    listener.connected(true);
+    return () => {
+      listeners.delete(listener);
+      if (listeners.size > 0 || this.#submitters.get(channel) !== listeners) return;
+      this.#submitters.delete(channel);
+      if (!this.isClosed) subscriber.unsubscribe(channel).catch(() => {});
+    };
+  }
+
+  async watchCancels({ subscriber }: Connected, listener: (id: string, reason: string) => void): Promise<() => void> {
+    this.#cancelListeners.add(listener);
+    await subscriber.subscribe(this.#channel("cancel", ""));
+    return () => void this.#cancelListeners.delete(listener);
+  }
+
+  async close(): Promise<void> {
+    const connected = await this.#connecting?.catch(() => null);
+    if (connected === undefined || connected === null) return;
+    connected.redis.disconnect();
+    connected.subscriber.disconnect();
+    for (const fail of this.#asking) fail(null);
+    // Not waited for: a queue of BullMQ that has never reached Redis waits for it before it closes.
+    connected.queue.close().catch(() => {});
+  }
+
+  async #connect(): Promise<Connected> {
+    const packages = await importBull();
+    const { url, queue: name, prefix } = this.setup;
+    // Commands wait while the connection is lost and are sent again when it is back: all of ours may be carried out twice.
+    const redis = new packages.ioredis.Redis(url, {
+      maxRetriesPerRequest: null,
+      retryStrategy: (times) => Math.min(LONGEST_CONNECT_RETRY_MS, CONNECT_RETRY_MS * times),
+    });
+    redis.defineCommand("fibrilFinish", { numberOfKeys: 2, lua: FINISH });
+    redis.defineCommand("fibrilSettle", { numberOfKeys: 1, lua: SETTLE });
+    const subscriber = redis.duplicate();
+    // Without a listener an error ends the process; what is wrong shows in `connected`, and in calls that wait.
+    redis.on("error", () => {});
+    subscriber.on("error", () => this.#tellAll(false));
+    subscriber.on("close", () => this.#tellAll(false));
+    // Again ready, it subscribes again by itself.
+    subscriber.on("ready", () => this.#tellAll(true));
+    subscriber.on("message", (channel: string, message: string) => this.#heard(channel, message));
+    const queue = new packages.bullmq.Queue(name, {
+      connection: redis as never,
+      skipVersionCheck: true,
+      ...(prefix === null ? {} : { prefix }),
+    });
+    queue.on("error", () => {});
+    this.#connected = { packages, redis: redis as ScriptedRedis, subscriber, queue };
+    return this.#connected;
+  }
+
+  #heard(channel: string, message: string): void {
+    const said = messageIn(message);
+    if (said === null) return; // not one of ours; the sweep will tell
+    const { id, reason, record, tidings } = said;
+    if (channel === this.#channel("cancel", "")) {
+      for (const listener of this.#cancelListeners) listener(id, String(reason));
+      return;
+    }
+    for (const listener of this.#submitters.get(channel) ?? []) {
+      if (record !== undefined) listener.settled(id, readRecord(record));
+      else if (tidings !== undefined && tidings !== null) listener.told(id, tidings as JobTidings);
+    }
+  }
+
+  #tellAll(isConnected: boolean): void {
+    for (const listeners of this.#submitters.values()) {
+      for (const listener of listeners) listener.connected(isConnected);
+    }
+  }
+}
+
+interface Message {
+  readonly id: string;
+  readonly reason?: unknown;
+  readonly record?: unknown;
+  readonly tidings?: unknown;
+}
+
+function messageIn(text: string): Message | null {
+  try {
+    const message = JSON.parse(text) as Message | null;
+    return typeof message?.id === "string" ? message : null;
+  } catch {
+    return null;
+  }
+}

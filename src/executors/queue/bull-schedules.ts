@@ -1,0 +1,92 @@
+/**
+ * Schedules on the job schedulers of BullMQ.
+ *
+ * A scheduler of BullMQ is what `ScheduleOrder` asks for: it keeps one job to come, whose id is its own and the time, and makes the next one when
+ * a worker begins that. It is named by our id, encoded; its template is our job.
+ */
+import { UsageError } from "../../core/index.ts";
+import type { Operation } from "../../core/index.ts";
+import type { JobSchedulerJson } from "bullmq";
+import type { BullConnection, Connected } from "./bull-connection.ts";
+import { bullPriority, isKept, keptOf, keyOf, scheduleIdOf, schedulerKeyOf } from "./bull-orders.ts";
+import type { Kept } from "./bull-orders.ts";
+import { cronUnreadable } from "./cron.ts";
+import type { ScheduleOrder, ScheduleStanding, ScheduleTimes } from "./engine.ts";
+import { firingId } from "./firing-id.ts";
+
+const MARGIN_MS = 100;
+
+export class BullSchedules {
+  readonly #connection: BullConnection;
+
+  constructor(connection: BullConnection) {
+    this.#connection = connection;
+  }
+
+  put(schedule: ScheduleOrder): Operation<ScheduleStanding> {
+    return this.#connection.ask(async (connected, loop) => {
+      const nowMs = await this.#connection.redisNow(connected, loop);
+      return await this.#put(connected, schedule, nowMs);
+    });
+  }
+
+  remove(id: string): Operation<boolean> {
+    return this.#connection.ask(async ({ queue, redis }) => {
+      const scheduler = schedulerKeyOf(id);
+      const next = (await queue.getJobScheduler(scheduler))?.next;
+      const wasThere = await queue.removeJobScheduler(scheduler);
+      // BullMQ leaves one that is due and waits for a worker.
+      if (typeof next === "number") await queue.remove(keyOf(firingId(id, next))).catch(() => 0);
+      await redis.del(this.#connection.key("firing", id));
+      return wasThere;
+    });
+  }
+
+  list(): Operation<readonly ScheduleStanding[]> {
+    return this.#connection.ask(async ({ queue }) => {
+      const schedulers = (await queue.getJobSchedulers(0, -1, true)) as JobSchedulerJson<Kept>[];
+      return schedulers.map(standingOf).filter((each) => each !== null);
+    });
+  }
+
+  async #put({ queue }: Connected, schedule: ScheduleOrder, nowMs: number): Promise<ScheduleStanding> {
+    const { id, times, overlap, order } = schedule;
+    const scheduler = schedulerKeyOf(id);
+    const data: Kept = { ...keptOf(order, ""), overlap };
+    const opts = { priority: bullPriority(order.priority), removeOnComplete: true, removeOnFail: true };
+    let job;
+    try {
+      job = await queue.upsertJobScheduler(scheduler, repeatOf(times, nowMs), { name: order.address, data, opts });
+    } catch (error) {
+      // BullMQ has read the expression before it asked Redis for anything.
+      const { code } = error as { readonly code?: unknown };
+      if ("cron" in times && typeof code !== "number") throw cronUnreadable(times, error);
+      throw error;
+    }
+    if (job === undefined || job === null) throw new UsageError(`schedule "${id}" has no time to come`);
+    const found = await queue.getJobScheduler(scheduler);
+    const nextAt = typeof found?.next === "number" ? found.next : job.timestamp + job.delay;
+    return Object.freeze({ id, times, overlap, address: order.address, nextAt, nextJobId: firingId(id, nextAt) });
+  }
+}
+
+function repeatOf(
+  times: ScheduleTimes,
+  nowMs: number,
+): { pattern: string; tz: string } | { every: number; startDate: number } {
+  if ("cron" in times) return { pattern: times.cron, tz: times.timeZone };
+  // Without a beginning, or with one that has passed when BullMQ looks at its own clock, the first one would be at once, and the rest with it.
+  const { everyMs } = times;
+  const from = nowMs + Math.min(MARGIN_MS, everyMs / 2);
+  return { every: everyMs, startDate: (Math.floor(from / everyMs) + 1) * everyMs };
+}
+
+/** `null`: not one of ours. */
+function standingOf(scheduler: JobSchedulerJson<Kept>): ScheduleStanding | null {
+  const { key, every, pattern, tz = "UTC", next, template } = scheduler;
+  if (!key.startsWith("j") || !isKept(template?.data) || typeof next !== "number") return null;
+  const { address, overlap = "allow" } = template.data;
+  const times: ScheduleTimes = every === undefined ? { cron: pattern ?? "", timeZone: tz } : { everyMs: Number(every) };
+  const id = scheduleIdOf(key);
+  return Object.freeze({ id, times, overlap, address, nextAt: next, nextJobId: firingId(id, next) });
+}
