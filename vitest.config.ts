@@ -34,7 +34,8 @@ const config: ViteUserConfig = defineConfig({
   test: {
     // Processes, not threads: tests send signals, start servers and measure memory.
     pool: "forks",
-    maxWorkers: 2,
+    // One more than the two cores of a small machine: many tests wait for a peer, a process or a lease.
+    maxWorkers: 3,
     execArgv: [`--conditions=${condition}`, "--disable-warning=ExperimentalWarning"],
     testTimeout: 20_000,
     projects: [
