@@ -34,7 +34,7 @@ import { JobStream } from "./job-stream.ts";
 import type { StreamHost } from "./job-stream.ts";
 import { checkJob } from "./job.ts";
 import type { AnyJob, Job, StreamJob } from "./job.ts";
-import { outcomeOf, PendingJob, within } from "./pending-job.ts";
+import { followed, outcomeOf, PendingJob, within } from "./pending-job.ts";
 import type { JobEnd, JobNews, JobShape, JobWhereabouts, Pool, PoolJob } from "./pool.ts";
 import { ScopeReleases, UnobservedFailures } from "./scope-end.ts";
 import { Entrance, Submission } from "./submission.ts";
@@ -260,7 +260,7 @@ export abstract class JobExecutor implements Executor {
   handOut(pending: PendingJob, options: SubmitOptions, task: Task<unknown>): JobHandle<unknown> {
     const scope = (task.scope.host === task ? task.scope : task.ownScope()) as Scope;
     const { deadlineMs } = options;
-    const body = deadlineMs === undefined ? outcomeOf(pending) : within(pending, deadlineMs, () => outcomeOf(pending));
+    const body = deadlineMs === undefined ? followed(pending) : within(pending, deadlineMs, () => followed(pending));
     const follower = scope.launch(body, pending.name);
     follower.keepFailure();
     const handle = new JobHandle(follower, pending);

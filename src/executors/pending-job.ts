@@ -210,6 +210,27 @@ export function* outcomeOf(pending: PendingJob): Coroutine<unknown> {
     if (pending.end === null && pending.cancel((cancelled as Cancelled).reason) === "requested") yield* pending;
     throw cancelled;
   }
+  return yield* valueOf(pending, end);
+}
+
+/**
+ * The same for the task behind a handle, which does nothing else. A job that ends on its own although its handle was cancelled at once, before
+ * that task could begin to wait, keeps its value, as one whose handle was cancelled later: `cancel()` says whether it was in time. @package
+ */
+export function* followed(pending: PendingJob): Coroutine<unknown> {
+  let end: JobEnd;
+  try {
+    end = (yield* pending) as JobEnd;
+  } catch (cancelled) {
+    if (cancelled instanceof Cancelled) pending.cancelled ??= cancelled;
+    if (pending.end === null && pending.cancel((cancelled as Cancelled).reason) === "withdrawn") throw cancelled;
+    end = pending.end ?? ((yield* pending) as JobEnd);
+    if (end.status === "cancelled") throw cancelled;
+  }
+  return yield* valueOf(pending, end);
+}
+
+function* valueOf(pending: PendingJob, end: JobEnd): Coroutine<unknown> {
   if (end.status === "succeeded") return end.value;
   if (end.status === "failed") throw end.error;
   yield* yieldNow(); // when it was cancelled because this task was, this throws `Cancelled`

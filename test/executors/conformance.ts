@@ -19,7 +19,7 @@ import {
   yieldNow,
 } from "fibril";
 import type { Coroutine, EventLoop, Sequence } from "fibril";
-import { afterAll, afterEach, describe, expect, test } from "vitest";
+import { afterAll, afterEach, describe, expect, test, vi } from "vitest";
 import { ExecutorShutdownError, JobCloneError, JobError, QueueFullError } from "../../src/executors/index.ts";
 import type { Executor, ExecutorOptions } from "../../src/executors/index.ts";
 import * as jobs from "./jobs.ts";
@@ -42,7 +42,10 @@ export interface ExecutorTraits {
 export function describeExecutor(name: string, make: MakeExecutor, traits: ExecutorTraits = {}): void {
   // Threads take their time to start, so what needs no executor of its own shares one; whatever a test leaves, the next one meets.
   const shared = make(2);
-  afterEach(() => expect(shared.statistics()).toMatchObject({ running: 0, queue: { size: 0, waiting: 0 } }));
+  // A sequence that has failed does not wait for what was under way behind the failure, so that may end a moment later.
+  afterEach(() =>
+    vi.waitFor(() => expect(shared.statistics()).toMatchObject({ running: 0, queue: { size: 0, waiting: 0 } })),
+  );
   afterAll(() => shared[Symbol.asyncDispose]());
 
   function* open(width?: number, options: ExecutorOptions = {}): Coroutine<Executor> {

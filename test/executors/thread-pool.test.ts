@@ -44,6 +44,17 @@ describe("cancelling what does not wait", () => {
       expect(pool.statistics().workers).toMatchObject({ total: 1, crashes: 0 });
     }));
 
+  test("one that has begun before this thread has made another step keeps its value, too", () =>
+    really(function* () {
+      const pool = yield* open();
+      yield* pool.call(jobs.square, 1); // a thread is there
+      const started = flags();
+      const handle = yield* pool.submit(jobs.pollUntilCancelled, started);
+      for (let i = 0; i < 5_000 && Atomics.load(started, 0) === 0; i++) Atomics.wait(started, 1, 0, 1); // blocks the loop
+      expect(yield* handle.cancel()).toBe(false);
+      expect(yield* handle).toBe("gave what it had");
+    }));
+
   test("throwIfCancelled() makes it a cancellation", () =>
     really(function* () {
       const pool = yield* open();

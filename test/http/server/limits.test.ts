@@ -83,7 +83,11 @@ test("beyond the limit requests stand in line, and beyond the line they get a 50
     gate.resolve();
     for (const client of clients) yield* client.rest();
     expect(clients.map((it) => it.text.slice(-2))).toEqual(["/1", "/2", "/3", "/4"]);
-    expect(ends.slice(1).map((it) => it.path)).toEqual(["/1", "/2", "/3", "/4"]);
+    const ended = ends.slice(1).map((it) => it.path); // those that run together may end in any order
+    expect([ended.slice(0, 2).sort(), ended.slice(2).sort()]).toEqual([
+      ["/1", "/2"],
+      ["/3", "/4"],
+    ]);
   });
 });
 
