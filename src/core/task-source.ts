@@ -22,7 +22,8 @@ export interface TaskSource {
   /** What it was given, as it is known here without asking: the place may be busy for long. */
   jobs(): TaskSourceJob[];
   /**
-   * Asks it. `hear` is called at most once and may be called at once; that may take for ever, so whoever asks sets a limit.
+   * Asks it. `hear` is called at most once and may be called at once; that may take for ever, so whoever asks sets a limit. The answer is never
+   * from before the call, though others may have asked the same.
    * @returns Takes the question back: `hear` is not called any more.
    */
   ask(question: TaskQuestion, hear: (answer: TaskAnswer) => void): () => void;

@@ -1,13 +1,18 @@
 /**
  * A snapshot by signal: `kill -USR2 PID` prints what every task does, of a program that nobody has prepared for a debugger.
  */
-import { systemHost, UsageError } from "../core/index.ts";
+import { constants } from "node:os";
+import { isMainThread } from "node:worker_threads";
+import { describeValue, systemHost, UsageError } from "../core/index.ts";
 import { formatTree } from "./format-tree.ts";
 import { Gathering } from "./gathering.ts";
 import type { GatherOptions } from "./options.ts";
 import { planOf, timeoutOf } from "./options.ts";
 import { snapshotOf } from "./record-thread.ts";
 import type { Snapshot, ThreadRecord } from "./records.ts";
+
+/** Of these the system lets no program know. */
+const UNHEARD: readonly string[] = ["SIGKILL", "SIGSTOP"];
 
 export interface DumpOptions extends GatherOptions {
   /** Gets the snapshot. Default: prints the tree to standard error. */
@@ -20,7 +25,7 @@ export interface DumpOptions extends GatherOptions {
  *
  * @param signal Default: `"SIGUSR2"`. Not `SIGUSR1`, which is Node's debugger.
  * @returns Ends it.
- * @throws {UsageError} when an option is wrong, and where there are no signals: in worker threads.
+ * @throws {UsageError} when an option is wrong or no program can hear of the signal, and where there are no signals: in worker threads.
  * @example
  * dumpOnSignal();
  */
@@ -28,7 +33,13 @@ export function dumpOnSignal(signal = "SIGUSR2", options: DumpOptions = {}): () 
   planOf(options);
   timeoutOf(options);
   const { onSignals } = systemHost;
-  if (onSignals === undefined) throw new UsageError("there are no signals here; call snapshotHere() instead");
+  if (!Object.hasOwn(constants.signals, signal) || UNHEARD.includes(signal)) {
+    throw new UsageError(
+      `no program can hear of the signal ${describeValue(signal)}; use "SIGUSR2" or another one of signal(7)`,
+    );
+  }
+  if (onSignals === undefined || !isMainThread)
+    throw new UsageError("there are no signals here; call snapshotHere() instead");
   const { onSnapshot = print } = options;
   const pending = new Set<Gathering>();
   const ignore = onSignals([signal], () => {

@@ -1,6 +1,7 @@
 /** The jobs of these tests. Workers import this file, so it imports nothing but Fibril. */
 import { threadId } from "node:worker_threads";
 import { ChannelClosedError, forEach, remainingMs, sleep, TaskLocal } from "fibril";
+import type { Cancelled, Coroutine } from "fibril";
 import { carried, currentJob, isCancelled, job, log, progress, throwIfCancelled } from "../../src/executors/index.ts";
 import type { Job, StreamJob, ThreadReceiver, ThreadSender } from "../../src/executors/index.ts";
 
@@ -218,3 +219,19 @@ function define(): Job<[], number> {
 }
 /** Known here only when somebody asks: a worker that imports this module does not define it. */
 export const makeHidden: () => Job<[], number> = define;
+/** Looks until it is cancelled and only then begins to wait. `heard[1]`: 1 when the reason that it is told there is "enough", else 2. */
+export const waitsWhenCancelled: Job<[heard: Int32Array], void> = job(
+  url,
+  function waitsWhenCancelled(heard: Int32Array): Coroutine<void> {
+    Atomics.store(heard, 0, 1);
+    while (!isCancelled());
+    return (function* () {
+      try {
+        yield* sleep(60_000);
+      } catch (error) {
+        Atomics.store(heard, 1, (error as Cancelled).reason === "enough" ? 1 : 2);
+        throw error;
+      }
+    })();
+  },
+);

@@ -107,3 +107,47 @@ export const streamUnreadable: StreamJob<[], unknown> = job.stream(
     for (let i = 2; ; i++) yield i;
   },
 );
+/** Notes its number as the next one of those that have begun: `order[0]` counts them. */
+export const noteOrder: Job<[order: Int32Array, number: number], void> = job(
+  url,
+  function noteOrder(order: Int32Array, number: number): void {
+    order[Atomics.add(order, 0, 1) + 1] = number;
+  },
+);
+/** The same as a coroutine, which needs the kernel before it is called. */
+export const noteOrderAndWait: Job<[order: Int32Array, number: number], void> = job(
+  url,
+  function* noteOrderAndWait(order: Int32Array, number: number): Generator<never, void> {
+    order[Atomics.add(order, 0, 1) + 1] = number;
+  },
+);
+/** A plain function that returns a promise: only its result needs the kernel. */
+export const noteOrderAndPromise: Job<[order: Int32Array, number: number], void> = job(
+  url,
+  function noteOrderAndPromise(order: Int32Array, number: number): Promise<void> {
+    order[Atomics.add(order, 0, 1) + 1] = number;
+    return Promise.resolve();
+  },
+);
+/** Says by shared memory that it has returned a promise, which never comes to anything. */
+export const promisesForEver: Job<[started: Int32Array], void> = job(
+  url,
+  function promisesForEver(started: Int32Array): Promise<void> {
+    Atomics.store(started, 0, 1);
+    return new Promise(() => {});
+  },
+);
+export const tellMuchUnreadable: Job<[count: number, told: Int32Array], void> = job(
+  url,
+  function tellMuchUnreadable(count: number, told: Int32Array): void {
+    for (let i = 0; i < count; i++) progress(unreadable());
+    Atomics.store(told, 0, 1);
+    Atomics.notify(told, 0);
+  },
+);
+export const noop: Job<[], number> = job(url, function noop(): number {
+  return 0;
+});
+export const promiseForItem: Job<[item: number], void> = job(url, function promiseForItem(): Promise<void> {
+  return new Promise(() => {});
+});

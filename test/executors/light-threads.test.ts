@@ -112,14 +112,6 @@ describe("what a thread loads", () => {
       }));
   }
 
-  test("a promise that is rejected before the kernel is there fails its job and nothing else", () =>
-    really(function* () {
-      const pool = yield* open();
-      const error = yield* thrownIn(() => pool.call(jobs.rejectsAtOnce));
-      expect(error).toMatchObject({ className: "TypeError", message: expect.stringContaining("at once") });
-      expect(pool.statistics().workers).toMatchObject({ total: 1, crashes: 0 });
-    }));
-
   test("a job that is cancelled while the kernel comes sees its signal, and is cancelled", () =>
     really(function* () {
       const pool = yield* open();
@@ -213,6 +205,35 @@ describe("messages that cannot be read", () => {
       expect(yield* thrownIn(() => bad)).toBeInstanceOf(JobCloneError);
       expect(yield* good).toBe(9);
       expect(pool.statistics().workers).toMatchObject({ total: 1, crashes: 0 });
+    }));
+
+  test("an argument fails no other job: not those that went along, not those that come after the first of its kind", () =>
+    really(function* () {
+      const pool = yield* open();
+      for (let i = 0; i < 20; i++) yield* pool.call(i === 0 ? jobs.three : jobs.noop); // short ones: more may lie ready there
+      const first = yield* pool.submit(jobs.never, flags()); // what follows goes in one message
+      const bad = yield* pool.submit(jobs.take, jobs.unreadable());
+      const along = yield* pool.submit(jobs.noop);
+      yield* sleep(1);
+      const after = yield* pool.submit(jobs.take, 1);
+      yield* first.cancel();
+      expect(yield* thrownIn(() => bad)).toBeInstanceOf(JobCloneError);
+      expect(yield* along).toBe(0);
+      expect(yield* after).toBe("taken");
+      expect(pool.statistics().workers).toMatchObject({ total: 1, crashes: 0 });
+    }));
+
+  test("progress that nobody can read takes no room from later progress", () =>
+    really(function* () {
+      const pool = yield* open();
+      const told = flags();
+      const handle = yield* pool.submit(jobs.tellMuchUnreadable, 1_024, told);
+      expect(Atomics.wait(told, 0, 0, 5_000)).not.toBe("timed-out");
+      Atomics.wait(told, 1, 0, 5); // until it has ended: the loop here has heard nothing of it
+      yield* handle;
+      const staying = yield* pool.submit(jobs.tellAndStay, 1, flags());
+      expect(yield* staying.progress.next()).toEqual({ done: false, value: 1 });
+      yield* staying.cancel();
     }));
 
   test("progress is lost, and nothing else", () =>

@@ -1,7 +1,7 @@
 /**
  * The threads below this one, played by fakes: they answer late, wrongly, never, or are gone.
  */
-import { EventLoop, moveOnAfter, run, sleep, spawn, yieldNow } from "fibril";
+import { EventLoop, moveOnAfter, run, sleep, spawn, UsageError, yieldNow } from "fibril";
 import type { Coroutine } from "fibril";
 import { describe, expect, test } from "vitest";
 import { dumpOnSignal, formatTree, snapshot, snapshotHere, waitCircles } from "../../src/inspector/index.ts";
@@ -208,6 +208,7 @@ describe("dumpOnSignal", () => {
   test("refuses wrong options at once, and leaves no handler", () => {
     const before = process.listenerCount("SIGUSR2");
     expect(() => dumpOnSignal("SIGUSR2", { timeoutMs: -1 })).toThrow(/timeoutMs/);
+    for (const signal of ["SIGKILL", "USR2", 12 as never]) expect(() => dumpOnSignal(signal)).toThrow(UsageError);
     expect(process.listenerCount("SIGUSR2")).toBe(before);
   });
 });

@@ -1,6 +1,7 @@
 /** The jobs of these tests. Workers import this file, so it imports nothing but Fibril. */
 import { sleep } from "fibril";
 import { job, LoopThread } from "../../src/executors/index.ts";
+import { dumpOnSignal } from "../../src/inspector/index.ts";
 import type { Job } from "../../src/executors/index.ts";
 import { nap } from "../executors/jobs.ts";
 
@@ -22,4 +23,8 @@ export const exitWhenTold: Job<[begun: Int32Array], void> = job(url, function ex
   Atomics.store(begun, 0, 1);
   Atomics.wait(begun, 1, 0, 10_000);
   process.exit(3);
+});
+
+export const dumpInThread: Job<[], void> = job(url, function dumpInThread(): void {
+  dumpOnSignal();
 });

@@ -11,7 +11,7 @@ import { taskSources } from "../../src/lowlevel.ts";
 import type { TaskSource } from "../../src/lowlevel.ts";
 import * as jobs from "../executors/jobs.ts";
 import { eventually, flags, really, threadsNamed, thrownIn } from "../executors/threads.ts";
-import { exitWhenTold, nest } from "./jobs.ts";
+import { dumpInThread, exitWhenTold, nest } from "./jobs.ts";
 
 const NAME = "insp";
 const PATIENCE = { timeoutMs: 8_000 }; // the machine may be busy with other tests
@@ -150,6 +150,26 @@ describe("a snapshot of several threads", () => {
       expect(heard).toEqual(["never", "failed"]); // the one that was not taken back, and the last
     }));
 
+  test("an answer is never from before it was asked for", () =>
+    really(function* main() {
+      yield* LoopThread.start({ name: `${NAME} slow` });
+      const [source] = sources();
+      // It looks at once and tells later what it saw, as a thread does that waits for threads of its own.
+      const looking =
+        "let looks = 0; export async function answer() { const look = ++looks; await new Promise((tell) => setTimeout(tell, 5)); return look; }";
+      const heard: unknown[] = [];
+      for (let i = 1; i <= 3; i++) {
+        const question = { module: `data:text/javascript,${looking}`, request: null };
+        source!.ask(question, (answer) => heard.push([i, (answer as { readonly value?: unknown }).value]));
+      }
+      yield* eventually(() => heard.length === 3);
+      expect(heard).toEqual([
+        [1, 1],
+        [2, 2],
+        [3, 2],
+      ]);
+    }));
+
   test("a thread that dies in the middle of it has ended", () =>
     really(function* main() {
       const thread = yield* LoopThread.start({ name: `${NAME} dying` });
@@ -205,6 +225,7 @@ describe("a snapshot of several threads", () => {
       expect(threadIn(taken, "loop thread")).toMatchObject({ state: "answered", jobs: [], loops: [] });
       expect(formatTree(taken)).toContain(" is idle");
       expect(yield* thread.tasks()).toEqual([]);
+      expect(yield* thrownIn(() => thread.spawn(dumpInThread))).toMatchObject({ className: "UsageError" }); // no signals there
     }));
 });
 

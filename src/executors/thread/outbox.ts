@@ -45,14 +45,13 @@ export class Outbox {
     if (number === undefined) numbers.set(job.job, (number = ++lastNumber));
     if (!this.#known.has(number)) {
       this.#known.add(number);
-      this.send(["define", number, job.job.url, job.job.name]);
+      this.post(["define", number, job.job.url, job.job.name]);
     }
     return number;
   }
 
-  /** The slots of the jobs that went with a message which the worker could not read. */
+  /** The slots of the jobs that went with a message which the worker could not read. It held nothing else, see `post`. */
   lost(message: number): number[] {
-    this.#known.clear(); // it may have explained a number
     const slots: number[] = [];
     for (const [slot, number] of this.#messageOf.entries()) if (number === message) slots.push(slot);
     return slots;
@@ -66,10 +65,14 @@ export class Outbox {
     systemHost.soon(this.#flush);
   }
 
-  /** At once, not even a microtask is waited for. */
+  /**
+   * At once, not even a microtask is waited for. What is no job has a message of its own: one with jobs is lost as a whole when the worker cannot
+   * read an argument, and with it would go a cancellation, a question, or what a number means.
+   */
   post(order: Order): void {
-    this.#orders.push(order);
+    if (order[0] === "run") this.#orders.push(order);
     this.#flush();
+    if (order[0] !== "run" && !this.#isClosed) this.#postAlone(order);
   }
 
   /** With what is moved instead of cloned. */

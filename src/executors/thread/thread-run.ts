@@ -26,6 +26,8 @@ export class ThreadRun implements JobContext {
   readonly startedAt: number;
   task: Task<unknown> | null = null;
   reason: unknown = undefined;
+  /** Whether `cancel` was called: the word in shared memory may say it before the order, which has the reason, is here. */
+  isTold = false;
   credits = 0;
   granted: Feed<void> | null = null;
   /** Ends of channels that it was given. They are closed with it. */
@@ -77,6 +79,7 @@ export class ThreadRun implements JobContext {
   }
 
   cancel(reason: unknown): void {
+    this.isTold = true;
     this.reason = reason;
     this.#abort();
     this.task?.cancel(reason);

@@ -47,7 +47,6 @@ const waiting: Order[] = [];
 const WAITING: ReadonlySet<unknown> = new Set(
   [function* () {}, async () => {}, async function* () {}].map((it) => it.constructor),
 );
-const LOST: Definition = { url: "fibril:lost", name: "", job: null }; // with a message that could not be read
 let kernel: Kernel | null = null;
 let isBusy = true;
 /** Messages that have arrived, read or not. */
@@ -173,14 +172,15 @@ function linger(): void {
 }
 
 function take(): Order | null {
-  try {
-    const next = receiveMessageOnPort(port) as { readonly message: Order } | undefined;
-    if (next === undefined) return null;
-    arrived++;
-    return next.message;
-  } catch (error) {
-    unread(error);
-    return take();
+  for (;;) {
+    try {
+      const next = receiveMessageOnPort(port) as { readonly message: Order } | undefined;
+      if (next === undefined) return null;
+      arrived++;
+      return next.message;
+    } catch (error) {
+      unread(error);
+    }
   }
 }
 
@@ -198,7 +198,7 @@ function pump(): void {
  */
 function begin(order: RunOrder): void {
   const slot = order[1];
-  const definition = known.get(order[2]) ?? LOST;
+  const definition = known.get(order[2])!;
   const { job } = definition;
   if (Atomics.compareExchange(words, slot, QUEUED, job === null ? LOADING : RUNNING) !== QUEUED) {
     dropEnds(order[4]);
@@ -241,7 +241,10 @@ async function load(definition: { readonly url: string; readonly name: string })
   }
   const found = findJob(definition.url, definition.name);
   // What surely waits gets the kernel now: once it runs, its time to stop when it is cancelled (`graceMs`) is its own.
-  if (typeof found !== "string" && kernel === null && WAITING.has(found.fn.constructor)) await loadKernel();
+  // One that cannot be loaded is the failure of who then waits for it.
+  if (typeof found !== "string" && kernel === null && WAITING.has(found.fn.constructor)) {
+    await loadKernel().catch(() => {});
+  }
   return found;
 }
 
@@ -263,12 +266,9 @@ function start(order: RunOrder, job: AnyJob): void {
     goOn(run, order, job);
     return;
   }
-  hold(run, async () => {
-    await loadKernel();
-    release(run);
-    goOn(run, order, job);
-    pump();
-  });
+  const loading = loadKernel();
+  loading.catch(() => dropEnds(order[4]));
+  hold(run, loading, () => goOn(run, order, job));
 }
 
 function needsKernel([, , , shape, args, , extras]: RunOrder): boolean {
@@ -288,11 +288,11 @@ function goOn(run: ThreadRun, order: RunOrder, job: AnyJob): void {
     follow(run, kernel!.launchJob(run, job, shape, args, extras));
     return;
   }
-  const fn = job.fn as unknown as AnyFunction;
   if (shape === "batch") {
-    goOnBatch(run, job, fn, args[0] as readonly unknown[]);
+    goOnBatch(run, job, args[0] as readonly unknown[], extras);
     return;
   }
+  const fn = job.fn as unknown as AnyFunction;
   let value: unknown;
   try {
     value = fn(...args);
@@ -305,7 +305,8 @@ function goOn(run: ThreadRun, order: RunOrder, job: AnyJob): void {
 }
 
 /** As far as it goes without waiting: the common case is a plain function over many items. */
-function goOnBatch(run: ThreadRun, job: AnyJob, fn: AnyFunction, items: readonly unknown[]): void {
+function goOnBatch(run: ThreadRun, job: AnyJob, items: readonly unknown[], extras: RunOrder[6]): void {
+  const fn = job.fn as unknown as AnyFunction;
   const done: unknown[] = [];
   for (let index = 0; index < items.length; index++) {
     if (run.isCancelled) {
@@ -320,7 +321,7 @@ function goOnBatch(run: ThreadRun, job: AnyJob, fn: AnyFunction, items: readonly
       return;
     }
     if (!isPlainResult(value)) {
-      waitFor(run, value, (it) => it.launchBatch(run, job, items, done, value));
+      waitFor(run, value, (it) => it.launchBatch(run, job, items, done, value, extras));
       return;
     }
     done.push(value);
@@ -333,23 +334,23 @@ function waitFor(run: ThreadRun, value: unknown, launch: (kernel: Kernel) => Tas
     follow(run, launch(kernel));
     return;
   }
-  hold(run, async () => follow(run, launch(await kernelFor(value))));
+  hold(run, kernelFor(value), (loaded) => follow(run, launch(loaded)));
 }
 
 /** The job has the thread while the kernel is loaded for it. */
-function hold(run: ThreadRun, then: () => Promise<void>): void {
+function hold(run: ThreadRun, loading: Promise<Kernel>, then: (loaded: Kernel) => void): void {
   isBusy = true;
   runs.set(run.slot, run);
-  then().catch((error: unknown) => {
-    release(run);
-    run.endByError(error); // the kernel could not be loaded
+  const release = (goOn: () => void): void => {
+    runs.delete(run.slot);
+    isBusy = false;
+    goOn();
     pump();
-  });
-}
-
-function release(run: ThreadRun): void {
-  runs.delete(run.slot);
-  if (!setup.isConcurrent) isBusy = false;
+  };
+  void loading.then(
+    (loaded) => release(() => then(loaded)),
+    (error: unknown) => release(() => run.endByError(error)),
+  );
 }
 
 function follow(run: ThreadRun, task: Task<unknown>): void {
@@ -372,7 +373,7 @@ function follow(run: ThreadRun, task: Task<unknown>): void {
       }
     },
   });
-  if (run.isCancelled) run.cancel(run.reason);
+  if (run.isTold) task.cancel(run.reason); // while the kernel was loaded
 }
 
 /** Somebody wants to know what goes on here; the code for that is loaded now. */

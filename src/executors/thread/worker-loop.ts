@@ -38,10 +38,7 @@ export function launchJob(
     context: run,
     emit: (value: unknown) => (run.emit(value) ? null : waitForCredit(run)),
   };
-  const task = loop.root.launch(runJob(call), run.name);
-  const remainingMs = extras?.remainingMs ?? null;
-  if (remainingMs !== null) (task.ownScope() as Scope).deadline = loop.now() + remainingMs + DEADLINE_SLACK_MS;
-  return task;
+  return launch(run, runJob(call), extras);
 }
 
 /** The rest of a batch, whose next item has returned `value`, which is to be waited for. */
@@ -51,10 +48,18 @@ export function launchBatch(
   items: readonly unknown[],
   done: unknown[],
   value: unknown,
+  extras: Extras | null,
 ): Task<unknown> {
   const call = { job, shape: "batch" as const, args: [items], locals: null, context: run };
   const fn = job.fn as unknown as (...args: readonly unknown[]) => unknown;
-  return loop.root.launch(runBatch(call, fn, items, done, { value }), run.name);
+  return launch(run, runBatch(call, fn, items, done, { value }), extras);
+}
+
+function launch(run: ThreadRun, work: Coroutine<unknown>, extras: Extras | null): Task<unknown> {
+  const task = loop.root.launch(work, run.name);
+  const remainingMs = extras?.remainingMs ?? null;
+  if (remainingMs !== null) (task.ownScope() as Scope).deadline = loop.now() + remainingMs + DEADLINE_SLACK_MS;
+  return task;
 }
 
 export function tasksOfLoop(): readonly unknown[] {

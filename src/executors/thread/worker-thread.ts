@@ -83,6 +83,14 @@ const JOB_STATES: Readonly<Record<number, TaskSourceJob["state"]>> = {
   [CANCEL]: "stopping",
 };
 
+/** A question that the thread has been sent. */
+interface Inquiry {
+  readonly question: TaskQuestion;
+  readonly hearers: Set<(answer: TaskAnswer) => void>;
+  /** Those who have asked since: the answer may be from before they did, so they get the next one. */
+  readonly later: Set<(answer: TaskAnswer) => void>;
+}
+
 const RUN_WEIGHT = 0.2; // of the last job in the mean
 
 export class WorkerThread implements TaskSource {
@@ -110,8 +118,8 @@ export class WorkerThread implements TaskSource {
   readonly #outbox: Outbox;
   readonly #graces = new Map<number, unknown>();
   readonly #questions = new Map<number, (tasks: readonly unknown[]) => void>();
-  /** By question: a thread that does not answer gets each only once, however often it is asked. */
-  readonly #inquiries = new Map<string, Set<(answer: TaskAnswer) => void>>();
+  /** By question. A thread that does not answer gets each only once, however often it is asked. */
+  readonly #inquiries = new Map<string, Inquiry>();
   #lastQuestion = 0;
   /** How many replies came together the last time. */
   #repliesAtOnce = 0;
@@ -181,11 +189,15 @@ export class WorkerThread implements TaskSource {
     job.place = { thread: this, slot } satisfies Place;
     Atomics.store(this.#words, slot, QUEUED);
     if (this.size++ === 0) this.#port.ref();
-    const order: RunOrder = ["run", slot, this.#outbox.numberOf(job), job.shape, job.args, job.id, extrasOf(job)];
+    const order = this.#orderOf(job, slot);
     if (job.transfer !== null || (job.shape !== "batch" && hasEnds(job.args))) this.#outbox.postMoving(order, job);
     else if (this.size === 1 && this.#repliesAtOnce <= 1) {
       this.#outbox.post(order); // it is idle and nobody else was woken with its submitter
     } else this.#outbox.send(order);
+  }
+
+  #orderOf(job: PoolJob, slot: number): RunOrder {
+    return ["run", slot, this.#outbox.numberOf(job), job.shape, job.args, job.id, extrasOf(job)];
   }
 
   /** Takes a job back that has not begun. `false`: it has. */
@@ -283,18 +295,23 @@ export class WorkerThread implements TaskSource {
       return () => {};
     }
     const key = JSON.stringify(question);
-    let hearers = this.#inquiries.get(key);
-    if (hearers === undefined) {
-      this.#inquiries.set(key, (hearers = new Set()));
-      this.#outbox.post(["inspect", key, question.module, question.request]);
-    }
+    const asked = this.#inquiries.get(key);
+    const hearers = asked?.later ?? new Set();
     hearers.add(hear);
+    if (asked === undefined) this.#inquire(key, { question, hearers, later: new Set() });
     return () => void hearers.delete(hear);
   }
 
+  #inquire(key: string, inquiry: Inquiry): void {
+    this.#inquiries.set(key, inquiry);
+    this.#outbox.post(["inspect", key, inquiry.question.module, inquiry.question.request]);
+  }
+
   #heard(key: string, answer: TaskAnswer): void {
-    const hearers = this.#inquiries.get(key) ?? [];
+    const { question, hearers, later } = this.#inquiries.get(key)!;
     this.#inquiries.delete(key);
+    if (answer.status === "ended") for (const hear of later) hear(answer);
+    else if (later.size > 0) this.#inquire(key, { question, hearers: later, later: new Set() });
     for (const hear of hearers) hear(answer);
   }
 
@@ -390,20 +407,28 @@ export class WorkerThread implements TaskSource {
     }
     systemHost.afterIo(() => {
       for (let next = this.isGone ? null : this.#take(); next !== null; next = this.#take()) this.#handle(next);
+      let wasOutcome = false;
       for (const [slot, job] of suspects) {
         if (this.#jobs[slot] !== job) continue;
+        wasOutcome = true;
         this.#end(slot, { status: "failed", error: new JobCloneError(job, "the result", error), done: null, runMs: 0 });
       }
+      if (!wasOutcome) this.#noteNews();
     });
   }
 
-  /** The worker could not read a message of ours. */
+  /** The worker could not read a message of ours. Of several jobs, each is sent again by itself: then it is known which one it was. */
   #endUnread(message: number, cause: unknown): void {
-    for (const slot of this.#outbox.lost(message)) {
+    const slots = this.#outbox.lost(message);
+    for (const slot of slots) {
       const job = this.#jobs[slot];
       const word = Atomics.load(this.#words, slot);
       if (word === WITHDRAWN) this.#freeSlot(slot);
       if (word !== QUEUED || job === null || job === undefined) continue;
+      if (slots.length > 1) {
+        this.#outbox.post(this.#orderOf(job, slot));
+        continue;
+      }
       const error = new JobCloneError(job, "what is given to it, an argument", cause);
       this.#end(slot, { status: "failed", error, done: null, runMs: 0 });
     }
