@@ -37,6 +37,8 @@ export class BullClaims {
   readonly #connection: BullConnection;
   readonly #setup: ClaimsSetup;
   #worker: Promise<Worker> | null = null;
+  #opened: Worker | null = null;
+  #giveUp: (error: Error) => void = () => {};
   #isFetching = false;
   /** What is being claimed, or is on its way to who waits. */
   readonly #inFlight = new Set<Promise<unknown>>();
@@ -74,8 +76,8 @@ export class BullClaims {
   }
 
   async #end(): Promise<void> {
-    const worker = await this.#worker?.catch(() => null);
-    const closing = worker?.close(true).catch(() => {}); // at once: it may block for a job
+    this.#giveUp(new EngineClosedError(this.#connection.setup.queue));
+    const closing = this.#opened?.close(true).catch(() => {}); // at once: it may block for a job
     while (this.#inFlight.size > 0) await Promise.allSettled([...this.#inFlight]); // what is claimed is handed over, or given back
     await closing;
   }
@@ -203,9 +205,10 @@ export class BullClaims {
 
   /** Whether the firing before has ended, so that this one may begin. */
   async #holdsFiring({ redis, queue }: Connected, { scheduleId, dueMs }: Firing): Promise<boolean> {
-    const jobs = queue.toKey(`repeat:${schedulerKeyOf(scheduleId)}:`);
+    const schedule = queue.toKey(`repeat:${schedulerKeyOf(scheduleId)}`);
     const records = this.#connection.key("record", firingId(scheduleId, 0)).slice(0, -1);
-    return (await redis.eval(HOLD_FIRING, 1, this.#connection.key("firing", scheduleId), dueMs, jobs, records)) === 1;
+    const last = this.#connection.key("firing", scheduleId);
+    return (await redis.eval(HOLD_FIRING, 2, last, schedule, dueMs, `${schedule}:`, records)) === 1;
   }
 
   async #settle(
@@ -225,6 +228,7 @@ export class BullClaims {
 
   async #openWorker(name: string): Promise<Worker> {
     const { packages, redis } = await this.#connection.open();
+    if (this.#connection.isClosed) throw new EngineClosedError(this.#connection.setup.queue);
     const { leaseMs, stalledCheckMs, maxStalled } = this.#setup;
     const { queue, prefix } = this.#connection.setup;
     const worker = new packages.bullmq.Worker(queue, null, {
@@ -239,7 +243,11 @@ export class BullClaims {
       ...(prefix === null ? {} : { prefix }),
     });
     worker.on("error", () => {});
-    await worker.waitUntilReady();
+    this.#opened = worker; // it may never reach Redis, and is to be closed then too
+    await new Promise((resolve, reject) => {
+      this.#giveUp = reject;
+      worker.waitUntilReady().then(resolve, reject);
+    });
     await worker.startStalledCheckTimer();
     return worker;
   }

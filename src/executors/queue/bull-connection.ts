@@ -12,7 +12,7 @@ import type { Coroutine, Operation } from "../../core/index.ts";
 import { keyOf } from "./bull-orders.ts";
 import { importBull } from "./bull-packages.ts";
 import type { BullPackages } from "./bull-packages.ts";
-import { FINISH, SETTLE } from "./bull-scripts.ts";
+import { COUNT, FINISH, SETTLE } from "./bull-scripts.ts";
 import type { JobOrder, JobTidings, OutcomeRecord, SubmitterListener } from "./engine.ts";
 import { TELL_AT_ONCE } from "./engine.ts";
 import { readRecord } from "./envelope.ts";
@@ -36,6 +36,7 @@ export type ScriptedRedis = Redis & {
     record: string,
     ...values: [text: string, ttl: number, channel: string, message: string]
   ): Promise<number>;
+  fibrilCount(counters: string, lock: string, which: string, ttl: number, held: string): Promise<number>;
 };
 
 export interface ConnectionSetup {
@@ -47,6 +48,7 @@ export interface ConnectionSetup {
 
 const CONNECT_RETRY_MS = 250;
 const LONGEST_CONNECT_RETRY_MS = 2_000;
+const CLOCK_FRESH_MS = 10_000;
 
 export class BullConnection {
   isClosed = false;
@@ -60,6 +62,7 @@ export class BullConnection {
   /** What Redis' clock is ahead of the one of `#clockLoop`, in milliseconds. */
   #aheadMs = 0;
   #clockLoop: EventLoop | null = null;
+  #clockSeenAt = 0;
 
   constructor(setup: ConnectionSetup) {
     this.setup = setup;
@@ -103,7 +106,8 @@ export class BullConnection {
 
   /** The time of day, as Redis has it, in milliseconds since 1970. */
   async redisNow({ redis }: Connected, loop: EventLoop): Promise<number> {
-    if (this.#clockLoop !== loop) this.clockSeen(await redis.time(), loop);
+    const isOld = loop.now() - this.#clockSeenAt > CLOCK_FRESH_MS; // clocks are set, and stand still while a machine is suspended
+    if (this.#clockLoop !== loop || isOld) this.clockSeen(await redis.time(), loop);
     return Math.round(loop.now() + this.#aheadMs);
   }
 
@@ -113,6 +117,7 @@ export class BullConnection {
     const redisMs = seconds * 1_000 + microseconds / 1_000;
     this.#aheadMs = redisMs - loop.now();
     this.#clockLoop = loop;
+    this.#clockSeenAt = loop.now();
     return redisMs;
   }
 
@@ -155,25 +160,38 @@ export class BullConnection {
     await redis.publish(this.#channel("cancel", ""), JSON.stringify({ id, reason }));
   }
 
-  async subscribe({ subscriber }: Connected, replyTo: string, listener: SubmitterListener): Promise<() => void> {
+  *subscribe(replyTo: string, listener: SubmitterListener): Coroutine<() => void> {
     const channel = this.#channel("reply", replyTo);
     let listeners = this.#submitters.get(channel);
     if (listeners === undefined) this.#submitters.set(channel, (listeners = new Set()));
     listeners.add(listener);
-    await subscriber.subscribe(channel);
-    listener.connected(true);
-    return () => {
+    const stop = (): void => {
       listeners.delete(listener);
       if (listeners.size > 0 || this.#submitters.get(channel) !== listeners) return;
       this.#submitters.delete(channel);
-      if (!this.isClosed) subscriber.unsubscribe(channel).catch(() => {});
+      if (!this.isClosed) this.#connected?.subscriber.unsubscribe(channel).catch(() => {});
     };
+    yield* this.#listening(channel, stop);
+    listener.connected(true);
+    return stop;
   }
 
-  async watchCancels({ subscriber }: Connected, listener: (id: string, reason: string) => void): Promise<() => void> {
+  *watchCancels(listener: (id: string, reason: string) => void): Coroutine<() => void> {
     this.#cancelListeners.add(listener);
-    await subscriber.subscribe(this.#channel("cancel", ""));
-    return () => void this.#cancelListeners.delete(listener);
+    const stop = (): void => void this.#cancelListeners.delete(listener);
+    yield* this.#listening(this.#channel("cancel", ""), stop);
+    return stop;
+  }
+
+  /** @param stop What is undone when it fails, or is cancelled: then nobody gets it. */
+  *#listening(channel: string, stop: () => void): Coroutine<void> {
+    let isListening = false;
+    try {
+      yield* this.ask(({ subscriber }) => subscriber.subscribe(channel));
+      isListening = true;
+    } finally {
+      if (!isListening) stop();
+    }
   }
 
   async close(): Promise<void> {
@@ -196,9 +214,11 @@ export class BullConnection {
     });
     redis.defineCommand("fibrilFinish", { numberOfKeys: 2, lua: FINISH });
     redis.defineCommand("fibrilSettle", { numberOfKeys: 1, lua: SETTLE });
+    redis.defineCommand("fibrilCount", { numberOfKeys: 2, lua: COUNT });
     const subscriber = redis.duplicate();
     // Without a listener an error ends the process; what is wrong shows in `connected`, and in calls that wait.
     redis.on("error", () => {});
+    redis.on("close", () => (this.#clockLoop = null)); // what comes back may be another Redis, or this machine from its sleep
     subscriber.on("error", () => this.#tellAll(false));
     subscriber.on("close", () => this.#tellAll(false));
     // Again ready, it subscribes again by itself.

@@ -126,20 +126,25 @@ export class BullEngine implements QueueEngine {
 
   renew(leases: readonly JobLease[]): Operation<readonly Renewal[]> {
     return this.#connection.ask(async ({ redis }) => {
-      const tokens = leases.map((lease) => lease.token as Token);
+      // Of two leases of one job the later one may hold; BullMQ would answer for both with the id.
+      const latest = new Map<string, Token>();
+      for (const lease of leases.toSorted((a, b) => a.delivery - b.delivery)) {
+        latest.set(lease.order.id, lease.token as Token);
+      }
+      const asked = [...latest.values()];
       const worker = await this.#claims.worker;
-      const ids = tokens.map((token) => token.job.id!);
       const lost = new Set(
         await worker.extendJobLocks(
-          ids,
-          tokens.map((token) => token.lock),
+          asked.map(({ job }) => job.id!),
+          asked.map(({ lock }) => lock),
           this.leaseMs,
         ),
       );
       const cancels = await redis.mget(leases.map((lease) => this.#connection.key("cancel", lease.order.id)));
-      return leases.map((_, index) => {
+      return leases.map(({ order, token }, index) => {
         const reason = cancels[index] ?? null;
-        return { isHeld: !lost.has(ids[index]!), cancel: reason === null ? null : { reason } };
+        const isHeld = latest.get(order.id) === token && !lost.has((token as Token).job.id!);
+        return { isHeld, cancel: reason === null ? null : { reason } };
       });
     });
   }
@@ -158,11 +163,12 @@ export class BullEngine implements QueueEngine {
 
   release(lease: JobLease, delayMs: number, reason: ReleaseReason): Operation<void> {
     return this.#connection.ask(async (connected) => {
-      const { redis } = connected;
+      const { redis, queue } = connected;
       const { job, lock } = lease.token as Token;
       if (reason !== "nothing") {
         const counters = this.#connection.key("counters", lease.order.id);
-        await redis.multi().hincrby(counters, reason, 1).pexpire(counters, COUNTERS_TTL_MS).exec();
+        const lockKey = `${queue.toKey(job.id!)}:lock`;
+        if ((await redis.fibrilCount(counters, lockKey, reason, COUNTERS_TTL_MS, lock)) === 0) return;
       }
       if (delayMs <= 0) {
         await putBack(connected, lease.token as Token);
@@ -243,11 +249,11 @@ export class BullEngine implements QueueEngine {
   }
 
   subscribe(replyTo: string, listener: SubmitterListener): Operation<() => void> {
-    return this.#connection.ask((connected) => this.#connection.subscribe(connected, replyTo, listener));
+    return { [Symbol.iterator]: () => this.#connection.subscribe(replyTo, listener) };
   }
 
   watchCancels(listener: (id: string, reason: string) => void): Operation<() => void> {
-    return this.#connection.ask((connected) => this.#connection.watchCancels(connected, listener));
+    return { [Symbol.iterator]: () => this.#connection.watchCancels(listener) };
   }
 
   async close(): Promise<void> {

@@ -4,6 +4,7 @@
  * A scheduler of BullMQ is what `ScheduleOrder` asks for: it keeps one job to come, whose id is its own and the time, and makes the next one when
  * a worker begins that. It is named by our id, encoded; its template is our job.
  */
+import { isDeepStrictEqual } from "node:util";
 import { UsageError } from "../../core/index.ts";
 import type { Operation } from "../../core/index.ts";
 import type { JobSchedulerJson } from "bullmq";
@@ -26,7 +27,7 @@ export class BullSchedules {
   put(schedule: ScheduleOrder): Operation<ScheduleStanding> {
     return this.#connection.ask(async (connected, loop) => {
       const nowMs = await this.#connection.redisNow(connected, loop);
-      return await this.#put(connected, schedule, nowMs);
+      return (await this.#lateOne(connected, schedule, nowMs)) ?? (await this.#put(connected, schedule, nowMs));
     });
   }
 
@@ -49,6 +50,18 @@ export class BullSchedules {
     });
   }
 
+  /** The same again, by a program that starts: its late firing is not to be lost for that, as BullMQ does with cron. */
+  async #lateOne({ queue }: Connected, schedule: ScheduleOrder, nowMs: number): Promise<ScheduleStanding | null> {
+    const { id, times, overlap, order } = schedule;
+    const found = (await queue.getJobScheduler(schedulerKeyOf(id))) as JobSchedulerJson<Kept> | undefined;
+    const standing = found === undefined ? null : standingOf(found);
+    if (standing === null || standing.nextAt > nowMs) return null;
+    const isSame =
+      isDeepStrictEqual(standing.times, times) &&
+      isDeepStrictEqual(found!.template!.data, { ...keptOf(order, ""), overlap });
+    return isSame && (await queue.getJob(keyOf(standing.nextJobId!))) !== undefined ? standing : null;
+  }
+
   async #put({ queue }: Connected, schedule: ScheduleOrder, nowMs: number): Promise<ScheduleStanding> {
     const { id, times, overlap, order } = schedule;
     const scheduler = schedulerKeyOf(id);
@@ -59,8 +72,8 @@ export class BullSchedules {
       job = await queue.upsertJobScheduler(scheduler, repeatOf(times, nowMs), { name: order.address, data, opts });
     } catch (error) {
       // BullMQ has read the expression before it asked Redis for anything.
-      const { code } = error as { readonly code?: unknown };
-      if ("cron" in times && typeof code !== "number") throw cronUnreadable(times, error);
+      const { code, name } = error as { readonly code?: unknown; readonly name?: unknown };
+      if ("cron" in times && typeof code !== "number" && name !== "ReplyError") throw cronUnreadable(times, error);
       throw error;
     }
     if (job === undefined || job === null) throw new UsageError(`schedule "${id}" has no time to come`);

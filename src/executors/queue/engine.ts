@@ -14,7 +14,7 @@
  * | `claim`           | `getNextJob`, lock by token                              | `consumer.next`; KV `update`, whose revision is the fence   |
  * | `renew`           | `extendLocks`, and a look at the keys of cancellations   | `msg.working()`, KV `get` of cancellations                 |
  * | `finish`          | script: lock is ours → record `NX PX`, publish; complete | KV `update` at that revision, publish, `ack`                |
- * | `release`         | `moveToWait`, or a retry with delay; own counters        | `nak(delay)`; counters in KV                               |
+ * | `release`         | script: lock is ours → counters; `moveToWait`, or a retry | `nak(delay)`; counters in KV                               |
  * | `tell`            | publish on the submitter's channel                       | core publish on the submitter's subject                    |
  * | `requestCancel`   | remove, else a key and a publish                         | KV `create` of a cancelled record if "waiting", else publish |
  * | `states`          | `MGET` of the records, `EXISTS` of jobs and locks        | KV `get`                                                   |
@@ -171,7 +171,8 @@ export interface QueueEngine {
   states(ids: readonly string[]): Operation<readonly JobStanding[]>;
   counts(): Operation<QueueCounts>;
   /**
-   * Makes a schedule, or puts it in the place of the one with its id: what of that has not begun is gone.
+   * Makes a schedule, or puts it in the place of the one with its id: what of that has not begun is gone. The very same again leaves a firing that is due, and
+   * waits for a worker, where it is.
    * @throws {UsageError} when its times cannot be read, or never come.
    */
   putSchedule(schedule: ScheduleOrder): Operation<ScheduleStanding>;

@@ -28,6 +28,8 @@ export interface Run {
   /** Why it was told to stop. */
   stop: { readonly reason: string } | null;
   isLost: boolean;
+  /** Since when only the engine has to be told. */
+  endedAt: number | null;
 }
 
 /** The server as its runs need it. */
@@ -90,6 +92,7 @@ export class JobRunner {
       envelope = openEnvelope(order.address, order.payload);
       codec = codecs.get(envelope.codec);
       if (job === undefined || codec === undefined) {
+        run.endedAt = this.#host.loop.now();
         yield* this.#refuse(lease, envelope, job !== undefined);
         return;
       }
@@ -97,6 +100,7 @@ export class JobRunner {
     } catch (error) {
       if (!(error instanceof JobUnreadableError)) throw error;
       this.counts.unreadable++;
+      run.endedAt = this.#host.loop.now();
       const subject = { name: error.job, id: error.jobId };
       const end: JobEnd = { status: "failed", error, done: null, runMs: 0 };
       yield* this.#record(lease, end, encodeEnd(subject, end, jsonCodec, PAYLOAD_LIMIT));
@@ -113,6 +117,7 @@ export class JobRunner {
       }
     }
     this.ran.record(end.runMs);
+    run.endedAt = this.#host.loop.now();
     if (!run.isLost) yield* this.#conclude(run, envelope, end, codec);
   }
 

@@ -8,6 +8,7 @@
  *   1. It claims no more.
  *   2. Jobs that run have `drainMs` to end by themselves; their heartbeat goes on.
  *   3. Those that are left are cancelled with the reason "shutdown" and given back: others run them again.
+ *   4. What has ended, and the engine could not be told of for as long as a lease holds, is left: its lease has run out.
  *
  * A worker that has lost a lease stops the job and says nothing about it: somebody else has it.
  */
@@ -163,11 +164,12 @@ class JobServer implements ServerView, RunHost {
   *serve(): Coroutine<void> {
     this.settings.onStart?.(this);
     try {
-      const unwatch = yield* this.engine.watchCancels((id, reason) => this.#cancel(id, reason));
+      const unwatch = yield* this.#watch();
+      if (unwatch === null) return; // told to stop before the engine could be reached
       // Beside the scope of whoever serves: it has to beat while that one drains.
       const heartbeat = this.loop.spawn({ name: `heartbeat of ${this.name}` }, () => this.#beat());
       try {
-        if (this.#stopAt === null) yield* this.#claimAll();
+        if (!this.#isStopping()) yield* this.#claimAll();
       } finally {
         yield* shield(() => this.#drain());
         unwatch();
@@ -177,6 +179,25 @@ class JobServer implements ServerView, RunHost {
       this.#ended.set();
     }
     if (this.#failure !== null) throw this.#failure.error;
+  }
+
+  #isStopping(): boolean {
+    return this.#stopAt !== null;
+  }
+
+  *#watch(): Coroutine<(() => void) | null> {
+    if (this.#isStopping()) return null;
+    const starting = Scope.enter({ name: `start of ${this.name}` });
+    this.#claiming = starting;
+    let unwatch: (() => void) | null = null;
+    const { engine } = this;
+    const cancelled = (id: string, reason: string): void => this.#cancel(id, reason);
+    yield* starting.run(
+      (function* watch(): Coroutine<void> {
+        unwatch = yield* engine.watchCancels(cancelled);
+      })(),
+    );
+    return unwatch;
   }
 
   *#claimAll(): Coroutine<void> {
@@ -212,7 +233,15 @@ class JobServer implements ServerView, RunHost {
     this.#draining = draining;
     yield* draining.run(this.#join());
     for (const run of this.#allRuns()) this.#stop(run, SHUTDOWN);
-    yield* this.#join();
+    const { leaseMs } = this.engine;
+    while (this.#allRuns().length > 0) {
+      const telling = Scope.enter({ name: `the leases of ${this.name}` });
+      telling.deadline = loop.now() + leaseMs;
+      yield* telling.run(this.#join());
+      for (const { endedAt, task } of this.#allRuns()) {
+        if (endedAt !== null && task !== null && loop.now() - endedAt >= leaseMs) yield* task.cancel();
+      }
+    }
   }
 
   *#join(): Coroutine<void> {
@@ -269,7 +298,7 @@ class JobServer implements ServerView, RunHost {
     const early = this.#early.get(id);
     const stop = early === undefined ? lease.cancel : { reason: early };
     this.#early.delete(id);
-    const run: Begun = { lease, pending: null, task: null, stop, isLost: false };
+    const run: Begun = { lease, pending: null, task: null, stop, isLost: false, endedAt: null };
     let runs = this.#runs.get(id);
     if (runs === undefined) this.#runs.set(id, (runs = new Set()));
     runs.add(run);

@@ -61,6 +61,8 @@ export interface MemoryEngineStatistics {
   readonly fenced: number;
   readonly recorded: number;
   readonly pushesDropped: number;
+  /** Jobs and outcomes that it keeps. */
+  readonly kept: number;
 }
 
 const FORGET_EVERY_MS = 1_000;
@@ -119,12 +121,13 @@ export class MemoryEngine implements QueueEngine {
       add: (order) => this.#add(order),
       withdraw: (id) => this.#withdrawUnbegun(id),
       isOpen: (id) => (this.#entries.get(id)?.state ?? "settled") !== "settled",
+      isWaiting: (id) => ["ready", "delayed"].includes(this.#entries.get(id)?.state ?? ""),
+      isKnown: (id) => this.#entryOf(id) !== undefined,
     });
   }
 
   enqueue(orders: readonly JobOrder[]): Operation<void> {
     return this.#reply("enqueue jobs", () => {
-      this.#forgetOld();
       for (const order of orders) this.#add(order);
     });
   }
@@ -206,7 +209,11 @@ export class MemoryEngine implements QueueEngine {
     });
   }
 
-  *putSchedule(schedule: ScheduleOrder): Coroutine<ScheduleStanding> {
+  putSchedule(schedule: ScheduleOrder): Operation<ScheduleStanding> {
+    return { [Symbol.iterator]: () => this.#putSchedule(schedule) };
+  }
+
+  *#putSchedule(schedule: ScheduleOrder): Coroutine<ScheduleStanding> {
     const cron = "cron" in schedule.times ? yield* until(importCron()) : null;
     return yield* this.#reply("put a schedule", () => this.#schedules.put(schedule, cron));
   }
@@ -260,7 +267,7 @@ export class MemoryEngine implements QueueEngine {
   }
 
   statistics(): MemoryEngineStatistics {
-    return Object.freeze({ ...this.#counts, pushesDropped: this.#pushes.dropped });
+    return Object.freeze({ ...this.#counts, pushesDropped: this.#pushes.dropped, kept: this.#entries.size });
   }
 
   /** @internal */
@@ -300,6 +307,7 @@ export class MemoryEngine implements QueueEngine {
   }
 
   #add(order: JobOrder): void {
+    this.#forgetOld();
     if (this.#entryOf(order.id) !== undefined) {
       this.#counts.repeated++;
       return;

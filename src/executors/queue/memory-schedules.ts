@@ -1,8 +1,8 @@
 /**
  * The schedules of a `MemoryEngine`: each keeps one firing in the queue, and makes the next when that one has begun, or is gone.
  */
-import type { ScheduleOrder, ScheduleStanding } from "./engine.ts";
-import type { JobOrder } from "./engine.ts";
+import { isDeepStrictEqual } from "node:util";
+import type { JobOrder, ScheduleOrder, ScheduleStanding } from "./engine.ts";
 import { nextTime } from "./cron.ts";
 import type { CronPackage } from "./cron.ts";
 import { firingId, readFiringId } from "./firing-id.ts";
@@ -16,6 +16,10 @@ export interface ScheduleHost {
   withdraw(id: string): void;
   /** Whether there is a job, and it has no outcome. */
   isOpen(id: string): boolean;
+  /** Whether there is a job that has not begun. */
+  isWaiting(id: string): boolean;
+  /** Whether there is a job, or its record. */
+  isKnown(id: string): boolean;
 }
 
 interface Schedule {
@@ -37,9 +41,15 @@ export class MemorySchedules {
 
   /** @throws {UsageError} when its times cannot be read, or never come. */
   put(order: ScheduleOrder, cron: CronPackage | null): ScheduleStanding {
-    const nextAt = nextTime(order.times, this.#host.timeOfDay(), cron); // first: when it throws nothing has changed
+    const nowMs = this.#host.timeOfDay();
+    const nextAt = nextTime(order.times, nowMs, cron); // first: when it throws nothing has changed
     const known = this.#schedules.get(order.id);
-    if (known !== undefined) this.#host.withdraw(known.nextJobId);
+    if (known !== undefined) {
+      // The same again, by a program that starts: its late firing is not to be lost for that.
+      const isLate = known.nextAt <= nowMs && this.#host.isWaiting(known.nextJobId);
+      if (isLate && isDeepStrictEqual(known.order, order)) return standingOf(known);
+      this.#host.withdraw(known.nextJobId);
+    }
     const schedule: Schedule = { order, cron, nextAt, nextJobId: "", begunId: known?.begunId ?? "" };
     this.#schedules.set(order.id, schedule);
     this.#fire(schedule);
@@ -85,7 +95,12 @@ export class MemorySchedules {
   }
 
   #fire(schedule: Schedule): void {
-    const { order, nextAt } = schedule;
+    const { order, cron } = schedule;
+    // One that has begun, or was cancelled, is not made again; and without a firing to come the schedule would stand still.
+    while (this.#host.isKnown(firingId(order.id, schedule.nextAt))) {
+      schedule.nextAt = nextTime(order.times, schedule.nextAt, cron);
+    }
+    const { nextAt } = schedule;
     schedule.nextJobId = firingId(order.id, nextAt);
     const delayMs = Math.max(0, nextAt - this.#host.timeOfDay());
     this.#host.add({ ...order.order, id: schedule.nextJobId, delayMs, replyTo: "" });

@@ -52,7 +52,7 @@ export interface QueueExecutorOptions extends ExecutorOptions, QueueJobOptions {
 export type ScheduleOptions = ScheduleJobOptions &
   (
     | {
-        /** How often, in milliseconds, from 100 up; counted from 1970, so every five minutes is at :00, :05 … */
+        /** How often, in milliseconds, from 100 to ten years; counted from 1970, so every five minutes is at :00, :05 … */
         readonly everyMs: number;
       }
     | {
@@ -130,6 +130,8 @@ export function queueSettings(options: QueueExecutorOptions): QueueSettings {
 }
 
 const SHORTEST_EVERY_MS = 100;
+/** The next multiple has to be a time of day that dates, and Redis' scripts, can write down. */
+const LONGEST_EVERY_MS = 3_650 * 24 * 3_600_000;
 /** `cron-parser` would fill up what is missing, and make up what `H` stands for, differently in each process. */
 const CRON_FORM = /^(@[a-z]+|\S+(\s+\S+){4,5})$/;
 
@@ -156,6 +158,9 @@ function timesOf(options: ScheduleOptions): ScheduleTimes {
   }
   if (everyMs !== undefined) {
     checkWhole("everyMs", everyMs, SHORTEST_EVERY_MS);
+    if ((everyMs as number) > LONGEST_EVERY_MS) {
+      throw new UsageError(`everyMs must be at most ${LONGEST_EVERY_MS}, ten years, got ${describeValue(everyMs)}`);
+    }
     return { everyMs: everyMs as number };
   }
   if (typeof cron !== "string" || !CRON_FORM.test(cron.trim()) || /\bH\b/i.test(cron)) {

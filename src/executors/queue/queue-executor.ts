@@ -115,7 +115,7 @@ export class QueueExecutor extends JobExecutor {
 
   /**
    * Makes a job again and again, or changes the schedule with this id. It belongs to the queue, not to this process: it goes on until `unschedule`, and
-   * whoever puts it again, at each start for example, puts the same one.
+   * whoever puts it again, at each start for example, puts the same one. What of a schedule has not begun is gone when another one takes its place.
    *
    * Each firing is an ordinary job, made once however many workers and submitters there are; its id, which names schedule and time, is its
    * idempotency key, and for `attach`. One firing at most waits for a worker: while none is there, that one is late and the others are left out.

@@ -104,6 +104,8 @@ describe("times", () => {
         { everyMs: 1_000, cron: "* * * * *" },
         { everyMs: 99 },
         { everyMs: 1_000.5 },
+        { everyMs: Number.MAX_SAFE_INTEGER },
+        { everyMs: Infinity },
         { cron: "* * *" },
         { cron: "H * * * *" },
         { cron: "61 * * * *" },
@@ -207,6 +209,50 @@ describe("firings", () => {
       expect(now()).toBe(10);
       yield* sleep(2_500);
       expect(runs).toEqual(["s 2000"]);
+    }));
+
+  test("a schedule that is put again after its next firing was cancelled, or in the moment of one, goes on", () => {
+    let behindMs = 0;
+    return queued(
+      function* ({ executor, serve }) {
+        serve([tick]);
+        const { nextJobId } = yield* executor.schedule("s", { everyMs: 1_000 }, tick, "s");
+        yield* executor.attach(nextJobId!, tick).cancel();
+        const again = yield* executor.schedule("s", { everyMs: 1_000 }, tick, "s");
+        expect(again).toMatchObject({ nextAt: 2_000, nextJobId: "schedule:s:2000" });
+        yield* sleep(2_005);
+        behindMs = 10; // as a clock that is set back: for it the firing is still to come
+        expect(yield* executor.schedule("s", { everyMs: 1_000 }, tick, "s")).toMatchObject({ nextAt: 3_000 });
+        yield* sleep(2_100);
+        expect(runs).toEqual(["s 2000", "s 3010", "s 4010"]);
+      },
+      { engine: { timeOfDay: () => now() - behindMs } },
+    );
+  });
+
+  test("a late firing is not lost when a program starts and puts the same again; it is when it puts another", () =>
+    queued(function* ({ executor, serve }) {
+      const hourly = { cron: "0 * * * *" };
+      yield* executor.schedule("s", hourly, tick, "s");
+      yield* sleep(HOUR + 600_000); // no worker at the hour
+      const putAgain = executor.schedule("s", hourly, tick, "s");
+      expect(yield* putAgain).toMatchObject({ nextAt: HOUR });
+      expect(yield* putAgain).toMatchObject({ nextAt: HOUR }); // an operation may be run twice
+      const worker = serve([tick]);
+      yield* sleep(10);
+      expect(runs).toEqual([`s ${HOUR + 600_000}`]);
+      yield* worker.view.stop();
+      yield* sleep(HOUR);
+      expect(yield* executor.schedule("s", hourly, tick, "other")).toMatchObject({ nextAt: 3 * HOUR });
+    }));
+
+  test("outcomes of firings are forgotten although nobody submits anything", () =>
+    queued(function* ({ executor, engine, serve }) {
+      serve([tick]);
+      yield* executor.schedule("s", { everyMs: 1_000, resultTtlMs: 1_500 }, tick, "s");
+      yield* sleep(60_500);
+      expect(runs).toHaveLength(60);
+      expect(engine.statistics().kept).toBeLessThan(6);
     }));
 
   test("its deadline begins when it is due", () =>

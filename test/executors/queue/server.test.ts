@@ -105,6 +105,31 @@ describe("stopping", () => {
       yield* next.stop();
     }));
 
+  test("one that cannot reach its engine is stopped all the same", () =>
+    run(function* () {
+      const engine = yield* use(new BullEngine({ url: "redis://127.0.0.1:1" }));
+      const server = startJobServer(engine, [nap]);
+      yield* sleep(10);
+      yield* server.stop();
+      expect(server.statistics().claimed).toBe(0);
+    }));
+
+  test("what the engine cannot be told of for as long as a lease holds does not hold up the end", () =>
+    queued(
+      function* ({ executor, engine, serve }) {
+        const worker = serve([nap], { drainMs: 0 });
+        const handle = yield* executor.submit(nap, 60_000);
+        yield* sleep(100);
+        engine.disconnect();
+        yield* worker.view.stop();
+        expect(now()).toBeLessThanOrEqual(100 + 2 * 1_000);
+        engine.reconnect();
+        serve([nap]);
+        expect(yield* handle).toBe("slept 60000");
+      },
+      { engine: { leaseMs: 1_000 } },
+    ));
+
   test("what it fails with is thrown by whoever stops it", async () => {
     const failing = async (stop: boolean): Promise<void> => {
       await run(
@@ -114,6 +139,7 @@ describe("stopping", () => {
           const server = startJobServer(engine, [nap]);
           yield* sleep(10);
           void engine.close();
+          yield* sleep(10);
           if (stop) yield* server.stop();
           else yield* use(server);
         },

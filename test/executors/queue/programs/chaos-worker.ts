@@ -1,13 +1,12 @@
 /** A worker that somebody will kill. */
 import { run } from "fibril";
 import { BullEngine, serveJobs } from "../../../../src/executors/index.ts";
-import * as jobs from "./chaos-jobs.ts";
+import { double } from "./chaos-jobs.ts";
 
 const [url = "", queue = "", concurrency = "", lease = ""] = process.argv.slice(2);
 const leaseMs = Number(lease);
 const engine = new BullEngine({ url, queue, leaseMs, stalledCheckMs: leaseMs / 4, maxStalled: 20 });
-await run(
-  () => serveJobs(engine, Object.values(jobs), { concurrency: Number(concurrency), name: `pid ${process.pid}` }),
-  { handleSignals: true },
-).catch(() => {});
+await run(() => serveJobs(engine, [double], { concurrency: Number(concurrency), name: `pid ${process.pid}` }), {
+  handleSignals: true,
+}).catch(() => {});
 await engine.close();
