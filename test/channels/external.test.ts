@@ -83,9 +83,10 @@ describe("external: true", () => {
     test(`${name} that another loop ends is no deadlock, also as an arm of a select`, async () => {
       for (const asArm of [false, true]) {
         const [waiting, end] = make({ external: true });
-        new EventLoop().callLater(2, () => void end()); // a timer of another loop
+        const other = new EventLoop();
         // oxlint-disable-next-line no-await-in-loop -- one after the other
         const outside = await run(function* () {
+          other.callLater(2, () => void end()); // in its own slice, which comes after this one: the wait has begun, however slow the machine
           yield* asArm ? select([waiting]) : waiting;
           return EventLoop.current().statistics().outside;
         });

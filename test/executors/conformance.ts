@@ -105,7 +105,7 @@ export function describeExecutor(name: string, make: MakeExecutor, traits: Execu
     test("a handle goes from pending by running to settled", () =>
       really(function* () {
         const executor = yield* open(1);
-        const first = yield* executor.submit({ name: "a nap" }, jobs.nap, 20);
+        const first = yield* executor.submit({ name: "a nap" }, jobs.nap, 200);
         const second = yield* executor.submit(jobs.nap, 20);
         expect([first.name, second.name, second.state]).toEqual(["a nap", "nap", "pending"]);
         yield* eventually(() => first.state === "running");
@@ -346,7 +346,7 @@ export function describeExecutor(name: string, make: MakeExecutor, traits: Execu
     test("submit waits for room, in order; trySubmit does not", () =>
       really(function* () {
         const executor = yield* open(1, { queueSize: 1 });
-        const first = yield* executor.submit(jobs.nap, 40);
+        const first = yield* executor.submit(jobs.nap, 200);
         yield* eventually(() => first.state === "running");
         yield* executor.submit(jobs.nap, 1);
         expect(() => executor.trySubmit(jobs.nap, 1)).toThrow(QueueFullError);
