@@ -27,7 +27,7 @@ import { retryLayer } from "./middleware/retry.ts";
 import type { RequestOptions, SessionDefaults } from "./options.ts";
 import { nextHop } from "./redirect.ts";
 import type { HttpResponse } from "./response.ts";
-import { SendWait } from "./send.ts";
+import { ExchangeWait } from "./send.ts";
 import { checkLoop } from "./session-context.ts";
 import type { SessionContext } from "./session-context.ts";
 import type { HandshakePolicy } from "./websocket/open.ts";
@@ -137,7 +137,7 @@ export class Pipeline {
 
   #chainFor(options: RequestOptions): Next {
     const { transport } = this.#options;
-    const send: Next = (request) => new SendWait(this.#context, request);
+    const send: Next = (request) => new ExchangeWait(this.#context, request);
     let next = transport === undefined ? send : answering(transport);
     for (let i = this.#layers.length - 1; i >= 0; i--) {
       const middleware = this.#layers[i]!.middleware(options);

@@ -29,7 +29,7 @@ export interface SendingCall extends RequestCall {
 
 type Settlement = { readonly response: HttpResponse } | { readonly error: unknown };
 
-export class SendWait extends Wait<HttpResponse> implements TransferOwner {
+export class ExchangeWait extends Wait<HttpResponse> implements TransferOwner {
   readonly #context: SessionContext;
   readonly #request: HttpRequest;
   #waiter: Waiter | null = null;

@@ -14,7 +14,8 @@
  *
  * What is made for every request and lives as long as it does is made by classes, never by literals. V8 counts how many objects of each
  * literal outlive a collection of young garbage. When 500 requests begin together all of them do, and from then on it makes those
- * objects old at once; each then keeps all that it names until the next full collection (measured: a quarter of all garbage).
+ * objects old at once; each then keeps all that it names until the next full collection. For the same reason a transfer that has ended lets go of
+ * undici's controller. Measured with 500 in flight: 29 % of what was allocated outlived a young collection, without the controller 7 %, with both 0 to 1 %.
  *
  * While the peer has to do something the loop is told that something outside is pending. A body that is paused because
  * nobody reads it does not count: if everybody waits in line for connections that are held by such bodies, that is a

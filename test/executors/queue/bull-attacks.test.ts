@@ -7,12 +7,12 @@ import { fileURLToPath } from "node:url";
 import { Queue } from "bullmq";
 import { Redis } from "ioredis";
 import { EventLoop, sleep, spawn, use } from "fibril";
-import type { Coroutine } from "fibril";
 import { afterAll, beforeEach, expect, test, vi } from "vitest";
-import { BullEngine, currentJob, job, QueueExecutor, startJobServer } from "../../../src/executors/index.ts";
-import type { BullEngineOptions, Job, QueueExecutorOptions } from "../../../src/executors/index.ts";
+import { currentJob, job, startJobServer } from "../../../src/executors/index.ts";
+import type { Job } from "../../../src/executors/index.ts";
 import { eventually, really, thrownIn } from "../threads.ts";
 import { double } from "./programs/chaos-jobs.ts";
+import { opener } from "./opened.ts";
 import { RedisServer } from "./redis-server.ts";
 
 const redis = await RedisServer.start();
@@ -32,18 +32,7 @@ const nap: Job<[ms: number, size?: number], string> = job(import.meta.url, funct
   return size === 0 ? `slept ${ms}` : "x".repeat(size);
 });
 
-let queues = 0;
-function* open(options: QueueExecutorOptions = {}, engineOptions: BullEngineOptions = {}): Coroutine<Opened> {
-  const queue = engineOptions.queue ?? `attack-${++queues}`;
-  const setup = { url: redis.url, leaseMs: 600, stalledCheckMs: 100, ...engineOptions, queue };
-  const engine = yield* use(new BullEngine(setup));
-  return { engine, queue, executor: yield* use(new QueueExecutor(engine, { sweepMs: 50, ...options })) };
-}
-interface Opened {
-  readonly engine: BullEngine;
-  readonly executor: QueueExecutor;
-  readonly queue: string;
-}
+const open = opener(redis.url, "attack");
 
 test("a schedule fires once each, whoever puts it and whoever works; then it is gone", () =>
   really(function* () {

@@ -3,12 +3,12 @@ import { spawn as spawnProcess } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { Redis } from "ioredis";
 import { sleep, until, use } from "fibril";
-import type { Coroutine } from "fibril";
 import { afterAll, expect, test } from "vitest";
-import { BullEngine, job, QueueExecutor, startJobServer } from "../../../src/executors/index.ts";
-import type { BullEngineOptions, Job, QueueExecutorOptions } from "../../../src/executors/index.ts";
+import { job, startJobServer } from "../../../src/executors/index.ts";
+import type { Job } from "../../../src/executors/index.ts";
 import { BullConnection } from "../../../src/executors/queue/bull-connection.ts";
 import { really } from "../threads.ts";
+import { opener } from "./opened.ts";
 import { RedisServer } from "./redis-server.ts";
 
 const redis = await RedisServer.start();
@@ -23,18 +23,7 @@ const nap: Job<[ms: number], string> = job(import.meta.url, function* nap(ms: nu
   return `slept ${ms}`;
 });
 
-let queues = 0;
-function* open(options: QueueExecutorOptions = {}, engineOptions: BullEngineOptions = {}): Coroutine<Opened> {
-  const queue = `leases-${++queues}`;
-  const setup = { url: redis.url, leaseMs: 600, stalledCheckMs: 100, ...engineOptions, queue };
-  const engine = yield* use(new BullEngine(setup));
-  return { engine, queue, executor: yield* use(new QueueExecutor(engine, { sweepMs: 50, ...options })) };
-}
-interface Opened {
-  readonly engine: BullEngine;
-  readonly executor: QueueExecutor;
-  readonly queue: string;
-}
+const open = opener(redis.url, "leases");
 
 test("a late firing of cron is not lost when a program starts and puts the same again", () =>
   really(function* () {
