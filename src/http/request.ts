@@ -5,7 +5,6 @@
  * task waits for shows in its reason, which names the phase.
  */
 import { sharedWait } from "../core/index.ts";
-import { Wait } from "../lowlevel.ts";
 import type { Started, Waiter } from "../lowlevel.ts";
 import { Drain } from "./body/drain.ts";
 import { BodyConsumedError, describeRequest, ResponseError, TooManyRedirects, withoutCredentials } from "./errors.ts";
@@ -17,7 +16,6 @@ import { encodeBody, NO_BODY } from "./body/outgoing.ts";
 import { isReplayable } from "./body/sources.ts";
 import type { OutgoingBody } from "./body/outgoing.ts";
 import { decodeExcerpt } from "./body/encodings.ts";
-import { rangeProblem } from "./body/ranges.ts";
 import { openBody } from "./body/reading.ts";
 import type { PlainRequestOptions } from "./plain-request.ts";
 import { HttpResponse } from "./response.ts";
@@ -25,6 +23,7 @@ import { EXCERPT_BYTES, excerptOf } from "./response-excerpt.ts";
 import { ResponseOrigin } from "./response-carrier.ts";
 import type { EarlierTimes } from "./response-carrier.ts";
 import { NO_TIME } from "./response-parts.ts";
+import { ResponseWait } from "./response-wait.ts";
 import { isRedirect, redirectHeaders, redirectMethod, redirectTarget, resolveTarget } from "./target.ts";
 import type { Target } from "./target.ts";
 import { checkCount, checkStatusCheck, checkTimeouts, DEFAULT_MAX_BODY_BYTES, isRaised } from "./limits.ts";
@@ -36,18 +35,11 @@ import type { TransferOwner } from "./transfer.ts";
 
 const NO_REDIRECTS: readonly Redirect[] = Object.freeze([]);
 
-type Settlement = { readonly response: HttpResponse } | { readonly error: unknown };
-
-export class RequestWait extends Wait<HttpResponse> implements TransferOwner {
+export class RequestWait extends ResponseWait implements TransferOwner {
   readonly #context: SessionContext;
   readonly #method: string;
   readonly #url: string | URL;
   readonly #options: PlainRequestOptions;
-  #waiter: Waiter | null = null;
-  #isStarting = false;
-  /** Set when it ends before it is parked. */
-  #settlement: Settlement | null = null;
-  #transfer: Transfer | null = null;
   #drain: Drain | null = null;
   #startedAt = 0;
   #timeouts: HttpTimeouts;
@@ -66,7 +58,7 @@ export class RequestWait extends Wait<HttpResponse> implements TransferOwner {
   }
 
   get reason(): string {
-    const transfer = this.#transfer;
+    const transfer = this.transfer;
     if (transfer === null) return describeRequest({ method: this.#method, url: withoutCredentials(String(this.#url)) });
     return `${describeRequest(transfer.subject)}, ${this.#drain === null ? transfer.state : "body"}`;
   }
@@ -74,7 +66,7 @@ export class RequestWait extends Wait<HttpResponse> implements TransferOwner {
   protected start(task: Waiter): Started<HttpResponse> {
     const { loop } = this.#context;
     checkLoop(this.#context, task.loop);
-    if (this.#waiter !== null) throw sharedWait(this.reason);
+    if (this.waiter !== null) throw sharedWait(this.reason);
     let first: TransferPlan;
     this.#startedAt = loop.now();
     try {
@@ -84,33 +76,19 @@ export class RequestWait extends Wait<HttpResponse> implements TransferOwner {
     } catch (error) {
       return task.fail(this, error);
     }
-    this.#waiter = task;
-    this.#settlement = null;
     this.#redirects = NO_REDIRECTS;
     this.#earlier = NO_TIME;
-    this.#isStarting = true;
-    this.#send(first, 0, this.#startedAt);
-    this.#isStarting = false;
-    return this.#settlement === null ? task.park(this) : this.#endAtOnce(task, this.#settlement);
+    return this.launch(task, first);
   }
 
-  withdraw(): boolean {
+  protected send(plan: TransferPlan): void {
+    this.#send(plan, 0, this.#startedAt);
+  }
+
+  protected override forget(): void {
+    super.forget();
     this.#drain?.stop();
-    this.#transfer!.cancel();
-    this.#forget();
-    return true;
-  }
-
-  /** A response whose body is still coming belongs to somebody from the step in which it is handed over. */
-  override next(): Started<HttpResponse> {
-    const result = super.next();
-    if (result.done === true) result.value.adopt();
-    return result;
-  }
-
-  #endAtOnce(task: Waiter, settlement: Settlement): Started<HttpResponse> {
-    this.#settlement = null;
-    return "error" in settlement ? task.fail(this, settlement.error) : task.complete(this, settlement.response);
+    this.#drain = null;
   }
 
   #firstPlan(): TransferPlan {
@@ -137,8 +115,8 @@ export class RequestWait extends Wait<HttpResponse> implements TransferOwner {
 
   #send(plan: TransferPlan, ticket: number, now: number): void {
     if (this.#trace !== null) plan.trace = this.#trace.exchange(plan, 1);
-    this.#transfer = new Transfer(this.#context, this, plan, ticket);
-    this.#transfer.begin(now);
+    this.transfer = new Transfer(this.#context, this, plan, ticket);
+    this.transfer.begin(now);
   }
 
   // From the transfer
@@ -152,19 +130,12 @@ export class RequestWait extends Wait<HttpResponse> implements TransferOwner {
     ) {
       this.#redirect(transfer, transfer.responseHeaders["location"]);
     } else if (raiseForStatus !== false && this.#isRaised(raiseForStatus, transfer)) this.#raise(transfer);
-    else if (this.#waiter !== null) {
+    else if (this.waiter !== null) {
       const { maxBodyBytes = this.#context.maxBodyBytes ?? DEFAULT_MAX_BODY_BYTES } = this.#options;
       const origin = new ResponseOrigin(this.#context, this.#startedAt, this.#redirects, this.#earlier, maxBodyBytes);
       const response = new HttpResponse(transfer, origin, openBody(transfer, this.#context, this.#options));
-      const problem = this.#options.range === undefined ? null : this.#rangeProblem(transfer, response);
-      if (problem === null) return this.#settle({ response });
-      this.#settle({ error: problem });
-      transfer.cancel();
+      this.arrived(transfer, response, this.#options);
     }
-  }
-
-  #rangeProblem({ subject, status }: Transfer, response: HttpResponse): unknown {
-    return rangeProblem(subject, this.#options.range!, status, response.headers.get("content-range"));
   }
 
   /** A function of the caller's may throw; that ends the request. */
@@ -172,28 +143,13 @@ export class RequestWait extends Wait<HttpResponse> implements TransferOwner {
     try {
       return isRaised(check, transfer.status);
     } catch (error) {
-      this.#settle({ error });
-      transfer.cancel();
+      this.failWith(transfer, error);
       return false;
     }
   }
 
   transferFailed(_transfer: Transfer, error: unknown): void {
-    this.#settle({ error });
-  }
-
-  #settle(settlement: Settlement): void {
-    const waiter = this.#waiter!;
-    this.#forget();
-    if (this.#isStarting) this.#settlement = settlement;
-    else if ("error" in settlement) waiter.wakeError(this, settlement.error);
-    else waiter.wake(this, settlement.response);
-  }
-
-  #forget(): void {
-    this.#waiter = null;
-    this.#transfer = null;
-    this.#drain = null;
+    this.settle({ error });
   }
 
   #raise(transfer: Transfer): void {
@@ -201,7 +157,7 @@ export class RequestWait extends Wait<HttpResponse> implements TransferOwner {
     this.#drainBody(transfer, EXCERPT_BYTES, (kept) => {
       const encoding = this.#context.decoding === null ? undefined : transfer.responseHeaders["content-encoding"];
       const excerpt = excerptOf([decodeExcerpt(Buffer.concat(kept), encoding)]);
-      this.#settle({ error: new ResponseError(subject, status, excerpt, new ResponseHeaders(responseHeaders)) });
+      this.settle({ error: new ResponseError(subject, status, excerpt, new ResponseHeaders(responseHeaders)) });
     });
   }
 
@@ -210,8 +166,7 @@ export class RequestWait extends Wait<HttpResponse> implements TransferOwner {
     try {
       next = this.#nextPlan(transfer, location);
     } catch (error) {
-      this.#settle({ error });
-      transfer.cancel();
+      this.failWith(transfer, error);
       return;
     }
     this.#trace?.redirect(transfer.subject, 1, transfer.status, next.url);

@@ -5,14 +5,13 @@
  * that the short way of a plain request does not pay for what only the pipeline needs.
  */
 import { sharedWait } from "../core/index.ts";
-import { Wait } from "../lowlevel.ts";
 import type { Started, Waiter } from "../lowlevel.ts";
-import { rangeProblem } from "./body/ranges.ts";
 import { openBody } from "./body/reading.ts";
 import { describeRequest } from "./errors.ts";
 import type { HttpRequest, RequestCall } from "./http-request.ts";
 import { HttpResponse } from "./response.ts";
 import { ResponseOrigin } from "./response-carrier.ts";
+import { ResponseWait } from "./response-wait.ts";
 import type { EarlierTimes } from "./response-carrier.ts";
 import { checkLoop } from "./session-context.ts";
 import type { SessionContext } from "./session-context.ts";
@@ -27,17 +26,10 @@ export interface SendingCall extends RequestCall {
   ticket: number;
 }
 
-type Settlement = { readonly response: HttpResponse } | { readonly error: unknown };
-
-export class ExchangeWait extends Wait<HttpResponse> implements TransferOwner {
+export class ExchangeWait extends ResponseWait implements TransferOwner {
   readonly #context: SessionContext;
   readonly #request: HttpRequest;
-  #waiter: Waiter | null = null;
-  #transfer: Transfer | null = null;
   #earlier: EarlierTimes | null = null;
-  #isStarting = false;
-  /** Set when it ends before it is parked. */
-  #settlement: Settlement | null = null;
 
   constructor(context: SessionContext, request: HttpRequest) {
     super();
@@ -47,45 +39,33 @@ export class ExchangeWait extends Wait<HttpResponse> implements TransferOwner {
 
   get reason(): string {
     const { attempt } = this.#request;
-    const phase = this.#transfer === null ? "" : `, ${this.#transfer.state}`;
+    const phase = this.transfer === null ? "" : `, ${this.transfer.state}`;
     return `${describeRequest(this.#request)}${phase}${attempt === 1 ? "" : ` (attempt ${attempt})`}`;
   }
 
   protected start(task: Waiter): Started<HttpResponse> {
     checkLoop(this.#context, task.loop);
-    if (this.#waiter !== null) throw sharedWait(this.reason);
+    if (this.waiter !== null) throw sharedWait(this.reason);
     const { parts, attempt } = this.#request;
     const call = this.#request.call as SendingCall;
     const { method, target, headers, body } = parts;
     const { timeouts, deadline, maxChunkedBytes } = call;
     const plan = new TransferPlan(method, target, headers, body, timeouts, deadline, maxChunkedBytes);
     if (call.trace !== null) plan.trace = call.trace.exchange(plan, attempt);
+    return this.launch(task, plan);
+  }
+
+  protected send(plan: TransferPlan): void {
+    const call = this.#request.call as SendingCall;
     const transfer = new Transfer(this.#context, this, plan, call.ticket);
-    this.#waiter = task;
-    this.#transfer = transfer;
+    this.transfer = transfer;
     this.#earlier = call.timeBefore(transfer);
-    this.#isStarting = true;
     transfer.begin(this.#context.loop.now());
-    this.#isStarting = false;
-    const settlement = this.#settlement;
-    if (settlement === null) return task.park(this);
-    this.#settlement = null;
-    return "error" in settlement ? task.fail(this, settlement.error) : task.complete(this, settlement.response);
   }
 
-  withdraw(): boolean {
-    const transfer = this.#transfer!;
-    this.#forget();
-    transfer.cancel();
-    return true;
-  }
-
-  /** A response whose body is still coming belongs to somebody from the step in which it is handed over. */
   override next(): Started<HttpResponse> {
     const result = super.next();
-    if (result.done !== true) return result;
-    this.#request.call.opened(result.value);
-    result.value.adopt();
+    if (result.done === true) this.#request.call.opened(result.value);
     return result;
   }
 
@@ -96,31 +76,11 @@ export class ExchangeWait extends Wait<HttpResponse> implements TransferOwner {
     const origin = new ResponseOrigin(this.#context, startedAt, redirects, this.#earlier!, maxBodyBytes);
     const { options } = this.#request;
     const body = openBody(transfer, this.#context, options);
-    const response = new HttpResponse(transfer, origin, body, call);
-    const problem =
-      options.range === undefined
-        ? null
-        : rangeProblem(transfer.subject, options.range, transfer.status, response.headers.get("content-range"));
-    if (problem === null) return this.#settle({ response });
-    this.#settle({ error: problem });
-    transfer.cancel();
+    this.arrived(transfer, new HttpResponse(transfer, origin, body, call), options);
   }
 
   transferFailed(transfer: Transfer, error: unknown): void {
     (this.#request.call as SendingCall).ticket = transfer.ticket; // another attempt is as old as this one
-    this.#settle({ error });
-  }
-
-  #settle(settlement: Settlement): void {
-    const waiter = this.#waiter!;
-    this.#forget();
-    if (this.#isStarting) this.#settlement = settlement;
-    else if ("error" in settlement) waiter.wakeError(this, settlement.error);
-    else waiter.wake(this, settlement.response);
-  }
-
-  #forget(): void {
-    this.#waiter = null;
-    this.#transfer = null;
+    this.settle({ error });
   }
 }
