@@ -10,7 +10,7 @@ import type { Coroutine } from "../core/index.ts";
 import { moveOnAfter } from "../time/index.ts";
 
 const MOST_BYTES = 64 * 1024;
-const MOMENT_MS = 5;
+const MOMENT_MS = 3;
 
 type Reading = Promise<{ readonly done: boolean; readonly value: Uint8Array | undefined }>;
 
@@ -29,7 +29,8 @@ export function* readAhead(stream: ReadableStream<Uint8Array>): Coroutine<BodyAh
   try {
     for (let size = 0; size < MOST_BYTES;) {
       const reading = reader.read() as Reading;
-      const step = yield* moveOnAfter(MOMENT_MS, until(reading));
+      // Twice: on a busy machine the first moment may be over before anything could have happened in it.
+      const step = (yield* moveOnAfter(MOMENT_MS, until(reading))) ?? (yield* moveOnAfter(MOMENT_MS, until(reading)));
       if (step === undefined) {
         isOver = true;
         return new StreamAhead(reader, chunks, reading);
