@@ -123,6 +123,19 @@ describe("what a thread loads", () => {
       expect(pool.statistics().workers).toMatchObject({ total: 1, crashes: 0 });
     }));
 
+  test("a job is sent at once, though the thread's first words and its first outcome came together", () =>
+    really(function* () {
+      const pool = yield* open();
+      const told = flags();
+      const first = yield* pool.submit(jobs.tellMuch, 0, told);
+      expect(Atomics.wait(told, 1, 0, 5_000)).not.toBe("timed-out");
+      Atomics.wait(told, 1, 1, 20); // until the outcome is here, too
+      yield* first;
+      const again = flags();
+      yield* pool.submit(jobs.tellMuch, 0, again);
+      expect(Atomics.wait(again, 1, 0, 5_000)).not.toBe("timed-out"); // this thread does nothing else for it
+    }));
+
   test("a loop thread has it from the beginning", () =>
     really(function* () {
       const thread = yield* LoopThread.start({ name: NAME, workerEntry: LISTING });

@@ -121,8 +121,8 @@ export class WorkerThread implements TaskSource {
   /** By question. A thread that does not answer gets each only once, however often it is asked. */
   readonly #inquiries = new Map<string, Inquiry>();
   #lastQuestion = 0;
-  /** How many replies came together the last time. */
-  #repliesAtOnce = 0;
+  /** How many outcomes came together the last time: so many submitters were woken at once. */
+  #endsAtOnce = 0;
   /** Streams of which a value could not be read. */
   readonly #torn = new Map<number, unknown>();
   #fault: unknown = undefined;
@@ -191,7 +191,7 @@ export class WorkerThread implements TaskSource {
     if (this.size++ === 0) this.#port.ref();
     const order = this.#orderOf(job, slot);
     if (job.transfer !== null || (job.shape !== "batch" && hasEnds(job.args))) this.#outbox.postMoving(order, job);
-    else if (this.size === 1 && this.#repliesAtOnce <= 1) {
+    else if (this.size === 1 && this.#endsAtOnce <= 1) {
       this.#outbox.post(order); // it is idle and nobody else was woken with its submitter
     } else this.#outbox.send(order);
   }
@@ -363,16 +363,16 @@ export class WorkerThread implements TaskSource {
     // All replies that have arrived, in one go: those who are woken then run in one slice of their loop.
     // Not so for what jobs tell: of that there is no end, and Node gives other events their turn after a thousand messages.
     this.heardAt = systemClock.now();
+    const servedBefore = this.served;
     this.#handle(first);
-    let count = 1;
-    for (let last = first; !this.isGone && !isNews(last); count++) {
+    for (let last = first, count = 1; !this.isGone && !isNews(last); count++) {
       if (this.size === 0 && count === 1) break; // it had one job
       const next = this.#take();
       if (next === null) break;
       last = next;
       this.#handle(last);
     }
-    this.#repliesAtOnce = count;
+    this.#endsAtOnce = this.served - servedBefore;
   }
 
   #take(): Reply | null {
