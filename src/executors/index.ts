@@ -46,8 +46,8 @@ export type {
   ScheduleOptions,
 } from "./queue/options.ts";
 export type { QueueStatistics } from "./queue/queue-pool.ts";
-export { serveJobs, startJobServer } from "./queue/job-server.ts";
-export type { JobServerHandle, Served } from "./queue/job-server.ts";
+export { serveJobs, startJobServer } from "./queue/serve-jobs.ts";
+export type { JobServerHandle, Served } from "./queue/serve-jobs.ts";
 export type { ServeOptions, ServerStatistics, ServerView, StopOptions } from "./queue/serve-options.ts";
 export { MemoryEngine } from "./queue/memory-engine.ts";
 export type { MemoryEngineOptions, MemoryEngineStatistics } from "./queue/memory-engine.ts";
@@ -63,6 +63,7 @@ export {
   CronPackageMissingError,
   EngineClosedError,
   EngineMissingError,
+  EngineRefusedError,
   ExecutorUnavailableError,
   JobNotKeptError,
   JobUnreadableError,

@@ -17,6 +17,7 @@ import {
   yieldNow,
 } from "../core/index.ts";
 import type { Coroutine, EventLoop, JobBlocker, Operation, Started, Task, Waiter } from "../core/index.ts";
+import { sleep } from "../time/index.ts";
 import type { AnyJob } from "./job.ts";
 import type { CarriedValue, JobEnd, JobNews, JobShape, JobWhereabouts, PoolJob } from "./pool.ts";
 
@@ -45,6 +46,8 @@ export interface JobRequest {
   readonly priority: number;
   /** On the clock of `loop`; `Infinity` for none. */
   readonly deadline: number;
+  /** Of the loop's clock, as the deadline; from the same look at it. */
+  readonly submittedAt: number;
   readonly loop: EventLoop;
 }
 
@@ -76,7 +79,7 @@ export class PendingJob extends Wait<unknown> implements PoolJob {
     super();
     this.#keeper = keeper;
     this.request = request;
-    this.submittedAt = request.loop.now();
+    this.submittedAt = request.submittedAt;
   }
 
   get id(): number {
@@ -234,6 +237,8 @@ function* valueOf(pending: PendingJob, end: JobEnd): Coroutine<unknown> {
   if (end.status === "succeeded") return end.value;
   if (end.status === "failed") throw end.error;
   yield* yieldNow(); // when it was cancelled because this task was, this throws `Cancelled`
+  // After the process has stood still, the worker's copy of a deadline may have fired first. Ours is due, and fires before this sleep ends.
+  if (pending.remainingMs() === 0) yield* sleep(1);
   throw new CancelledError(`job "${pending.name}"`, end.reason);
 }
 
@@ -244,6 +249,7 @@ function* valueOf(pending: PendingJob, end: JobEnd): Coroutine<unknown> {
 export function* within(pending: PendingJob, limitMs: number, body: () => Operation<unknown>): Coroutine<unknown> {
   const leftMs = Math.max(0, pending.submittedAt + limitMs - pending.loop.now());
   const own = Scope.enter({ name: `deadline of job ${describeValue(pending.name)}`, timeoutMs: leftMs });
+  own.deadline = Math.min(own.deadline, pending.submittedAt + limitMs); // as long as its copy at the worker: the clock has gone on since
   const value = yield* own.run(body());
   if (!own.isCaught) return value;
   own.throwUnlessDeadline();

@@ -9,7 +9,7 @@ import { pathToFileURL } from "node:url";
 import { Command } from "commander";
 import { CancelledError, run } from "fibril";
 import type { Coroutine } from "fibril";
-import { engineAt, serveJobs, ThreadPool } from "fibril/executors";
+import { engineAt, EngineMissingError, EngineRefusedError, serveJobs, ThreadPool } from "fibril/executors";
 import type { Job, ServerView } from "fibril/executors";
 import { CommandLineError } from "../command-line-error.ts";
 
@@ -65,6 +65,9 @@ async function workerAction(file: string, options: Options): Promise<void> {
       handleSignals: true,
     });
   } catch (error) {
+    if (error instanceof EngineMissingError || error instanceof EngineRefusedError) {
+      throw new CommandLineError(error.message);
+    }
     if (!isSignal(error)) throw error;
     const { succeeded, failed, cancelled, givenBack } = server!.statistics();
     say(`stopped: ${succeeded} succeeded, ${failed} failed, ${cancelled} cancelled, ${givenBack} given back`);

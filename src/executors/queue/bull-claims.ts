@@ -1,23 +1,25 @@
 /**
  * How a `BullEngine` claims jobs: BullMQ hands out one at a time, and blocks while there is none.
  *
- * While somebody waits for a job, one task asks for the next one, or for several while they come. What it has got is looked at (has it an outcome already? is it to be
- * cancelled?) while the next one is fetched, so a worker with many slots is not held up by round trips.
+ * While somebody waits for a job, one task asks for the next one, or for several while they come. What else is known of a job (has it an outcome already? is it
+ * to be cancelled?) is asked together with it, see `bull-fetcher.ts`, so a claim is one round trip.
  *
  * Nothing is kept that nobody runs: a job that arrives when nobody waits any more, or when the engine is closed, is given back.
  */
 import { randomUUID } from "node:crypto";
-import type { Worker } from "bullmq";
 import { QueuedWait, taskOf, until, WaitQueue } from "../../core/index.ts";
 import type { Coroutine, EventLoop, Operation, Waiter } from "../../core/index.ts";
 import { sleep } from "../../time/index.ts";
+import type { WorkerOptions } from "bullmq";
 import type { BullConnection, Connected } from "./bull-connection.ts";
-import { idOf, ignoreLostLock, isKept, orderOf, putBack, schedulerKeyOf } from "./bull-orders.ts";
+import { knownOf, openFetcher } from "./bull-fetcher.ts";
+import type { Fetcher, JobKnown } from "./bull-fetcher.ts";
+import { complete, idOf, ignoreLostLock, isKept, orderOf, putBack, schedulerKeyOf } from "./bull-orders.ts";
 import type { BullJob, Token } from "./bull-orders.ts";
 import { HOLD_FIRING } from "./bull-scripts.ts";
 import type { JobLease, JobOrder, OutcomeRecord } from "./engine.ts";
 import { OVERLAP } from "./engine.ts";
-import { EngineClosedError } from "./errors.ts";
+import { EngineClosedError, isFinal } from "./errors.ts";
 import { firingId, readFiringId } from "./firing-id.ts";
 import type { Firing } from "./firing-id.ts";
 
@@ -36,8 +38,8 @@ const BLOCK_SECONDS = 5;
 export class BullClaims {
   readonly #connection: BullConnection;
   readonly #setup: ClaimsSetup;
-  #worker: Promise<Worker> | null = null;
-  #opened: Worker | null = null;
+  #fetcher: Promise<Fetcher> | null = null;
+  #opened: Fetcher | null = null;
   #giveUp: (error: Error) => void = () => {};
   #isFetching = false;
   /** What is being claimed, or is on its way to who waits. */
@@ -57,9 +59,10 @@ export class BullClaims {
     return new Claim(this.#line as never, this.#connection.setup.queue, (loop) => this.#fetch(loop, worker));
   }
 
-  /** The worker of BullMQ. Only who has a lease may ask. */
-  get worker(): Promise<Worker> {
-    return this.#worker!;
+  /** Tells which locks are lost. Only who has a lease may ask. */
+  async extendLocks(ids: string[], locks: string[], leaseMs: number): Promise<readonly string[]> {
+    const { worker } = await this.#fetcher!;
+    return await worker.extendJobLocks(ids, locks, leaseMs);
   }
 
   /** What is claimed at this moment would stay with a worker that is gone, until its lease has run out. */
@@ -77,7 +80,7 @@ export class BullClaims {
 
   async #end(): Promise<void> {
     this.#giveUp(new EngineClosedError(this.#connection.setup.queue));
-    const closing = this.#opened?.close(true).catch(() => {}); // at once: it may block for a job
+    const closing = this.#opened?.worker.close(true).catch(() => {}); // at once: it may block for a job
     while (this.#inFlight.size > 0) await Promise.allSettled([...this.#inFlight]); // what is claimed is handed over, or given back
     await closing;
   }
@@ -102,7 +105,7 @@ export class BullClaims {
           yield* sleep(RETRY_MS);
         } catch (error) {
           if (!(error instanceof Error)) throw error;
-          if ((error as { code?: unknown }).code === "EXECUTOR_ENGINE_MISSING") {
+          if (isFinal(error) && !this.#connection.isClosed) {
             for (let claim = this.#line.shift(); claim !== null; claim = this.#line.shift()) claim.fail(error);
             return;
           }
@@ -123,24 +126,30 @@ export class BullClaims {
 
   /** Claims one, if there is one, and begins to hand it over. */
   async #next(loop: EventLoop, name: string, block: boolean): Promise<boolean> {
-    this.#worker ??= this.#openWorker(name).catch((error: unknown) => {
-      this.#worker = null;
+    this.#fetcher ??= this.#openFetcher(name).catch((error: unknown) => {
+      this.#fetcher = null;
       throw error;
     });
-    const worker = await this.#worker;
+    const fetcher = await this.#fetcher;
     const connected = await this.#connection.open(); // before the claim: once closed there is none
     const lock = randomUUID();
-    const job = (await worker.getNextJob(lock, { block })) as BullJob | undefined;
+    const job = (await fetcher.worker.getNextJob(lock, { block })) as BullJob | undefined;
     if (job === undefined || job === null) return false;
-    void this.#tracked(this.#handOver(loop, name, connected, { job, lock }));
+    void this.#tracked(this.#handOver(loop, name, connected, { job, lock }, fetcher.known(job, lock)));
     return true;
   }
 
-  async #handOver(loop: EventLoop, name: string, connected: Connected, token: Token): Promise<void> {
+  async #handOver(
+    loop: EventLoop,
+    name: string,
+    connected: Connected,
+    token: Token,
+    known: Promise<JobKnown | null>,
+  ): Promise<void> {
     let lease: JobLease | null;
     this.#handing++;
     try {
-      lease = await this.#leaseOf(connected, token, loop);
+      lease = await this.#leaseOf(connected, token, loop, await known);
     } catch {
       lease = null;
       this.#isInTrouble = true;
@@ -157,8 +166,13 @@ export class BullClaims {
   }
 
   /** `null`: nobody is to run it. */
-  async #leaseOf(connected: Connected, token: Token, loop: EventLoop): Promise<JobLease | null> {
-    const { redis, packages } = connected;
+  async #leaseOf(
+    connected: Connected,
+    token: Token,
+    loop: EventLoop,
+    known: JobKnown | null,
+  ): Promise<JobLease | null> {
+    const { packages } = connected;
     const { job, lock } = token;
     const id = idOf(job.id!);
     if (id === null || !isKept(job.data)) {
@@ -168,16 +182,10 @@ export class BullClaims {
       return null;
     }
     const order = orderOf(id, job.data);
-    const answers = await redis
-      .pipeline()
-      .mget(this.#connection.key("record", id), this.#connection.key("cancel", id))
-      .hmget(this.#connection.key("counters", id), "failure", "refusal")
-      .time()
-      .exec();
-    const [[record = null, reason = null], [failures = null, refusals = null], time] = valuesOf(answers);
+    const { record, reason, failures, refusals, time } = known ?? (await this.#see(connected, id));
     const nowMs = this.#connection.clockSeen(time, loop);
-    if (typeof record === "string") {
-      await this.#complete(token); // it has ended; its worker could not say so
+    if (record !== null) {
+      await complete(token, "not recorded"); // by us: it has ended, and its worker could not say so
       return null;
     }
     if (job.deferredFailure !== undefined) {
@@ -194,13 +202,20 @@ export class BullClaims {
     return {
       order,
       delivery: job.attemptsStarted,
-      failures: Number(failures ?? 0),
-      refusals: Number(refusals ?? 0),
+      failures,
+      refusals,
       stalls: job.stalledCounter,
       waitedMs: Math.max(0, nowMs - (firing === null ? job.timestamp : firing.dueMs)),
-      cancel: typeof reason === "string" ? { reason } : null,
+      cancel: reason === null ? null : { reason },
       token,
     };
+  }
+
+  async #see({ redis }: Connected, id: string): Promise<JobKnown> {
+    const [record, cancel, counters] = (["record", "cancel", "counters"] as const).map((kind) =>
+      this.#connection.key(kind, id),
+    );
+    return knownOf(await redis.fibrilSee(record!, cancel!, counters!))!;
   }
 
   /** Whether the firing before has ended, so that this one may begin. */
@@ -217,21 +232,18 @@ export class BullClaims {
     order: JobOrder,
     end: Pick<OutcomeRecord, "status" | "delivery" | "body">,
   ): Promise<null> {
-    await this.#connection.record(connected, order, { ...end, worker: "", runMs: 0 }, token.lock);
-    await this.#complete(token);
+    const isRecorded = await this.#connection.record(connected, order, { ...end, worker: "", runMs: 0 }, token.lock);
+    await complete(token, isRecorded ? "recorded" : "not recorded");
     return null;
   }
 
-  async #complete({ job, lock }: Token): Promise<void> {
-    await job.moveToCompleted(null, lock, false).catch(ignoreLostLock);
-  }
-
-  async #openWorker(name: string): Promise<Worker> {
-    const { packages, redis } = await this.#connection.open();
+  async #openFetcher(name: string): Promise<Fetcher> {
+    const { packages, redis, queue } = await this.#connection.open();
     if (this.#connection.isClosed) throw new EngineClosedError(this.#connection.setup.queue);
     const { leaseMs, stalledCheckMs, maxStalled } = this.#setup;
-    const { queue, prefix } = this.#connection.setup;
-    const worker = new packages.bullmq.Worker(queue, null, {
+    const { prefix } = this.#connection.setup;
+    const [active, theirs, ours] = [queue.toKey("active"), queue.toKey(""), this.#connection.keysBegin];
+    const options: WorkerOptions = {
       connection: redis as never,
       name,
       autorun: false,
@@ -241,15 +253,19 @@ export class BullClaims {
       // Not skipVersionCheck: a worker that does not know Redis' version blocks for whole seconds, so that delayed jobs are late.
       drainDelay: BLOCK_SECONDS,
       ...(prefix === null ? {} : { prefix }),
-    });
+    };
+    const fetcher = openFetcher(packages, this.#connection.setup.queue, options, async (lock) =>
+      knownOf(await redis.fibrilLook(active, lock, theirs, ours)),
+    );
+    const { worker } = fetcher;
     worker.on("error", () => {});
-    this.#opened = worker; // it may never reach Redis, and is to be closed then too
+    this.#opened = fetcher; // it may never reach Redis, and is to be closed then too
     await new Promise((resolve, reject) => {
       this.#giveUp = reject;
       worker.waitUntilReady().then(resolve, reject);
     });
     await worker.startStalledCheckTimer();
-    return worker;
+    return fetcher;
   }
 
   #tracked<T>(work: Promise<T>): Promise<T> {
@@ -279,13 +295,4 @@ class Claim extends QueuedWait<JobLease> {
     loop.callSoon(() => this.#fetch(loop)); // when it stands in line
     return null;
   }
-}
-
-type Texts = readonly (string | null)[];
-
-function valuesOf(answers: readonly (readonly [Error | null, unknown])[] | null): [Texts, Texts, unknown] {
-  return (answers ?? []).map(([error, value]) => {
-    if (error !== null) throw error;
-    return value;
-  }) as [Texts, Texts, unknown];
 }

@@ -7,16 +7,18 @@
  */
 import type { Queue } from "bullmq";
 import type { Redis } from "ioredis";
-import { EventLoop, until } from "../../core/index.ts";
-import type { Coroutine, Operation } from "../../core/index.ts";
+import type { Coroutine, EventLoop, Operation } from "../../core/index.ts";
+import { Answer } from "./bull-answer.ts";
 import { keyOf } from "./bull-orders.ts";
 import { importBull } from "./bull-packages.ts";
 import type { BullPackages } from "./bull-packages.ts";
-import { COUNT, FINISH, SETTLE } from "./bull-scripts.ts";
+import { writeTogether } from "./bull-writes.ts";
+import { defineScripts } from "./bull-scripts.ts";
+import type { ScriptedRedis } from "./bull-scripts.ts";
 import type { JobOrder, JobTidings, OutcomeRecord, SubmitterListener } from "./engine.ts";
 import { TELL_AT_ONCE } from "./engine.ts";
 import { readRecord } from "./envelope.ts";
-import { EngineClosedError } from "./errors.ts";
+import { EngineClosedError, EngineRefusedError } from "./errors.ts";
 
 export interface Connected {
   readonly packages: BullPackages;
@@ -24,20 +26,6 @@ export interface Connected {
   readonly subscriber: Redis;
   readonly queue: Queue;
 }
-
-/** With our scripts as commands: sent by their hash, not each time as a whole. */
-export type ScriptedRedis = Redis & {
-  fibrilFinish(
-    record: string,
-    lock: string,
-    ...values: [text: string, ttl: number, channel: string, message: string, held: string]
-  ): Promise<number>;
-  fibrilSettle(
-    record: string,
-    ...values: [text: string, ttl: number, channel: string, message: string]
-  ): Promise<number>;
-  fibrilCount(counters: string, lock: string, which: string, ttl: number, held: string): Promise<number>;
-};
 
 export interface ConnectionSetup {
   readonly url: string;
@@ -49,6 +37,7 @@ export interface ConnectionSetup {
 const CONNECT_RETRY_MS = 250;
 const LONGEST_CONNECT_RETRY_MS = 2_000;
 const CLOCK_FRESH_MS = 10_000;
+const REFUSAL = /^(WRONGPASS|NOAUTH|NOPERM)\b/;
 
 export class BullConnection {
   isClosed = false;
@@ -59,6 +48,7 @@ export class BullConnection {
   readonly #cancelListeners = new Set<(id: string, reason: string) => void>();
   readonly #asking = new Set<(error: unknown) => void>();
   #telling = 0;
+  #wasReady = false;
   /** What Redis' clock is ahead of the one of `#clockLoop`, in milliseconds. */
   #aheadMs = 0;
   #clockLoop: EventLoop | null = null;
@@ -68,14 +58,10 @@ export class BullConnection {
     this.setup = setup;
   }
 
-  ask<T>(act: (connected: Connected, loop: EventLoop) => Promise<T>): Operation<T> {
-    const connection = this;
-    return {
-      *[Symbol.iterator](): Coroutine<T> {
-        const loop = EventLoop.current();
-        return yield* until(() => connection.#answer(act, loop));
-      },
-    };
+  /** @param what For people: what is waited for. */
+  ask<T>(what: string, act: (connected: Connected, loop: EventLoop) => Promise<T>): Operation<T> {
+    const reason = `${what} (queue ${this.setup.queue})`;
+    return { [Symbol.iterator]: () => new Answer(reason, (loop) => this.#answer(act, loop))[Symbol.iterator]() };
   }
 
   /** Ends with the connection at the latest: ioredis leaves some commands without an answer when it is told to go while it connects. */
@@ -83,7 +69,7 @@ export class BullConnection {
     return new Promise((resolve, reject) => {
       const fail = (error: unknown): void => {
         this.#asking.delete(fail);
-        reject(this.isClosed ? new EngineClosedError(this.setup.queue) : error);
+        reject(this.isClosed ? new EngineClosedError(this.setup.queue) : this.#understood(error));
       };
       this.#asking.add(fail);
       this.open()
@@ -94,6 +80,23 @@ export class BullConnection {
         }, fail);
     });
   }
+
+  /**
+   * Redis does not let us in: a mistake, as long as it never has, and calls say so instead of waiting for ever. Later it is a trouble like others, that
+   * somebody will end.
+   */
+  #understood(error: unknown): unknown {
+    const isRefusal = error instanceof Error && REFUSAL.test(error.message);
+    return isRefusal && !this.#wasReady
+      ? new EngineRefusedError(this.setup.queue, hostOf(this.setup.url), error)
+      : error;
+  }
+
+  /** Of a connection; without a listener an error would end the process. */
+  readonly #failed = (error: Error): void => {
+    if (this.#wasReady || !REFUSAL.test(error.message)) return; // it shows in `connected`, and in calls that wait
+    for (const fail of [...this.#asking]) fail(error);
+  };
 
   open(): Promise<Connected> {
     if (this.isClosed) return Promise.reject(new EngineClosedError(this.setup.queue));
@@ -122,11 +125,16 @@ export class BullConnection {
   }
 
   key(kind: "record" | "cancel" | "counters" | "firing", id: string): string {
-    return `${this.setup.prefix ?? "fibril"}:${this.setup.queue}:${kind}:${id}`;
+    return `${this.keysBegin}${kind}:${id}`;
+  }
+
+  /** What the keys of all kinds begin with. */
+  get keysBegin(): string {
+    return `${this.setup.prefix ?? "fibril"}:${this.setup.queue}:`;
   }
 
   #channel(kind: "reply" | "cancel", to: string): string {
-    return `${this.setup.prefix ?? "fibril"}:${this.setup.queue}:${kind}:${to}`;
+    return `${this.keysBegin}${kind}:${to}`;
   }
 
   /** Writes a record, and tells of it, once. @param lock `null`: nobody has the job. */
@@ -138,12 +146,12 @@ export class BullConnection {
   ): Promise<boolean> {
     const text = JSON.stringify(record);
     const channel = this.#channel("reply", order.replyTo);
-    const message = JSON.stringify({ id: order.id, record });
+    const opening = `{"id":${JSON.stringify(order.id)},"record":`; // the record and a brace follow: it travels once
     const key = this.key("record", order.id);
     const ttl = Math.max(1, Math.ceil(order.resultTtlMs));
-    if (lock === null) return (await redis.fibrilSettle(key, text, ttl, channel, message)) === 1;
+    if (lock === null) return (await redis.fibrilSettle(key, text, ttl, channel, opening)) === 1;
     const lockKey = `${queue.toKey(keyOf(order.id))}:lock`;
-    return (await redis.fibrilFinish(key, lockKey, text, ttl, channel, message, lock)) === 1;
+    return (await redis.fibrilFinish(key, lockKey, text, ttl, channel, opening, lock)) === 1;
   }
 
   tell(order: JobOrder, tidings: JobTidings): void {
@@ -187,7 +195,7 @@ export class BullConnection {
   *#listening(channel: string, stop: () => void): Coroutine<void> {
     let isListening = false;
     try {
-      yield* this.ask(({ subscriber }) => subscriber.subscribe(channel));
+      yield* this.ask("subscribe", ({ subscriber }) => subscriber.subscribe(channel));
       isListening = true;
     } finally {
       if (!isListening) stop();
@@ -212,14 +220,16 @@ export class BullConnection {
       maxRetriesPerRequest: null,
       retryStrategy: (times) => Math.min(LONGEST_CONNECT_RETRY_MS, CONNECT_RETRY_MS * times),
     });
-    redis.defineCommand("fibrilFinish", { numberOfKeys: 2, lua: FINISH });
-    redis.defineCommand("fibrilSettle", { numberOfKeys: 1, lua: SETTLE });
-    redis.defineCommand("fibrilCount", { numberOfKeys: 2, lua: COUNT });
+    defineScripts(redis);
     const subscriber = redis.duplicate();
-    // Without a listener an error ends the process; what is wrong shows in `connected`, and in calls that wait.
-    redis.on("error", () => {});
+    redis.on("error", this.#failed);
+    redis.on("ready", () => (this.#wasReady = true));
+    redis.on("connect", () => writeTogether(redis.stream));
     redis.on("close", () => (this.#clockLoop = null)); // what comes back may be another Redis, or this machine from its sleep
-    subscriber.on("error", () => this.#tellAll(false));
+    subscriber.on("error", (error) => {
+      this.#failed(error);
+      this.#tellAll(false);
+    });
     subscriber.on("close", () => this.#tellAll(false));
     // Again ready, it subscribes again by itself.
     subscriber.on("ready", () => this.#tellAll(true));
@@ -269,4 +279,9 @@ function messageIn(text: string): Message | null {
   } catch {
     return null;
   }
+}
+
+/** Without the password. */
+function hostOf(url: string): string {
+  return URL.canParse(url) ? new URL(url).host : "its URL";
 }

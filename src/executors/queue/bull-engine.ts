@@ -21,7 +21,7 @@ import { checkMs, checkOptions, checkWhole } from "../checks.ts";
 import { BullClaims } from "./bull-claims.ts";
 import { BullConnection } from "./bull-connection.ts";
 import type { Connected } from "./bull-connection.ts";
-import { bullPriority, ignoreLostLock, keptOf, keyOf, orderOf, putBack } from "./bull-orders.ts";
+import { bullPriority, complete, ignoreLostLock, keptOf, keyOf, orderOf, putBack } from "./bull-orders.ts";
 import type { BullJob, Token } from "./bull-orders.ts";
 import { BullSchedules } from "./bull-schedules.ts";
 import type {
@@ -102,7 +102,7 @@ export class BullEngine implements QueueEngine {
   }
 
   enqueue(orders: readonly JobOrder[]): Operation<void> {
-    return this.#connection.ask(async (connected, loop) => {
+    return this.#connection.ask("enqueue jobs", async (connected, loop) => {
       const timestamp = await this.#connection.redisNow(connected, loop);
       const jobs = orders.map((order) => ({
         name: order.address,
@@ -125,16 +125,15 @@ export class BullEngine implements QueueEngine {
   }
 
   renew(leases: readonly JobLease[]): Operation<readonly Renewal[]> {
-    return this.#connection.ask(async ({ redis }) => {
+    return this.#connection.ask("renew leases", async ({ redis }) => {
       // Of two leases of one job the later one may hold; BullMQ would answer for both with the id.
       const latest = new Map<string, Token>();
       for (const lease of leases.toSorted((a, b) => a.delivery - b.delivery)) {
         latest.set(lease.order.id, lease.token as Token);
       }
       const asked = [...latest.values()];
-      const worker = await this.#claims.worker;
       const lost = new Set(
-        await worker.extendJobLocks(
+        await this.#claims.extendLocks(
           asked.map(({ job }) => job.id!),
           asked.map(({ lock }) => lock),
           this.leaseMs,
@@ -150,19 +149,21 @@ export class BullEngine implements QueueEngine {
   }
 
   finish(lease: JobLease, record: OutcomeRecord): Operation<boolean> {
-    return this.#connection.ask(async (connected) => {
-      const { job, lock } = lease.token as Token;
-      // Sent together: Redis carries them out in order, and without the lock, which the script asks for, the second one does nothing either.
-      const [isRecorded] = await Promise.all([
-        this.#connection.record(connected, lease.order, record, lock),
-        job.moveToCompleted(null, lock, false).catch(ignoreLostLock),
+    return this.#connection.ask("record an outcome", async (connected) => {
+      const token = lease.token as Token;
+      // Sent together: Redis carries them out in order, and without a record the second one does nothing.
+      const [isRecorded, isOut] = await Promise.all([
+        this.#connection.record(connected, lease.order, record, token.lock),
+        complete(token, "recorded"),
       ]);
+      // It had an outcome, and is still ours; or Redis had forgotten the script, and recorded it when the second one had come in vain.
+      if (!isOut) await complete(token, isRecorded ? "recorded" : "not recorded");
       return isRecorded;
     });
   }
 
   release(lease: JobLease, delayMs: number, reason: ReleaseReason): Operation<void> {
-    return this.#connection.ask(async (connected) => {
+    return this.#connection.ask("give a job back", async (connected) => {
       const { redis, queue } = connected;
       const { job, lock } = lease.token as Token;
       if (reason !== "nothing") {
@@ -186,7 +187,7 @@ export class BullEngine implements QueueEngine {
   }
 
   requestCancel(id: string, reason: string): Operation<CancelAnswer> {
-    return this.#connection.ask(async (connected, loop): Promise<CancelAnswer> => {
+    return this.#connection.ask("cancel a job", async (connected, loop): Promise<CancelAnswer> => {
       const { redis, queue } = connected;
       const job = (await queue.getJob(keyOf(id))) as BullJob | undefined;
       const hasEnded = async (): Promise<boolean> => (await redis.exists(this.#connection.key("record", id))) === 1;
@@ -211,7 +212,7 @@ export class BullEngine implements QueueEngine {
   }
 
   states(ids: readonly string[]): Operation<readonly JobStanding[]> {
-    return this.#connection.ask(async ({ redis, queue }) => {
+    return this.#connection.ask("the states of jobs", async ({ redis, queue }) => {
       if (ids.length === 0) return [];
       // Jobs first: one that ends between the two questions has a record by the second.
       const pipeline = redis.pipeline();
@@ -229,7 +230,7 @@ export class BullEngine implements QueueEngine {
   }
 
   counts(): Operation<QueueCounts> {
-    return this.#connection.ask(async ({ queue }) => {
+    return this.#connection.ask("count jobs", async ({ queue }) => {
       const counts = await queue.getJobCounts("wait", "prioritized", "delayed", "active");
       const { wait = 0, prioritized = 0, delayed = 0, active = 0 } = counts;
       return Object.freeze({ waiting: wait + prioritized, delayed, running: active });

@@ -6,6 +6,7 @@
  */
 import type { Job, Queue } from "bullmq";
 import type { Redis } from "ioredis";
+import { ENDED } from "./bull-scripts.ts";
 import type { JobOrder } from "./engine.ts";
 import { firingId, readFiringId } from "./firing-id.ts";
 
@@ -81,6 +82,18 @@ export function isKept(data: unknown): data is Kept {
 
 export function bullPriority(priority: number): number {
   return Math.max(1, Math.min(2 * MIDDLE_PRIORITY, MIDDLE_PRIORITY - Math.round(priority)));
+}
+
+/** Takes a job out of the queue; `false`: the lock is not this one. @param outcome Whether it was recorded under this lock, see `FINISH`. */
+export async function complete({ job, lock }: Token, outcome: "recorded" | "not recorded"): Promise<boolean> {
+  const held = outcome === "recorded" ? lock + ENDED : lock;
+  return await job.moveToCompleted(null, held, false).then(
+    () => true,
+    (error: unknown) => {
+      ignoreLostLock(error);
+      return false;
+    },
+  );
 }
 
 /** Puts a job back in its place in line. */

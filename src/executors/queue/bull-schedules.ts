@@ -15,8 +15,6 @@ import { cronUnreadable } from "./cron.ts";
 import type { ScheduleOrder, ScheduleStanding, ScheduleTimes } from "./engine.ts";
 import { firingId } from "./firing-id.ts";
 
-const MARGIN_MS = 100;
-
 export class BullSchedules {
   readonly #connection: BullConnection;
 
@@ -25,14 +23,14 @@ export class BullSchedules {
   }
 
   put(schedule: ScheduleOrder): Operation<ScheduleStanding> {
-    return this.#connection.ask(async (connected, loop) => {
+    return this.#connection.ask("put a schedule", async (connected, loop) => {
       const nowMs = await this.#connection.redisNow(connected, loop);
-      return (await this.#lateOne(connected, schedule, nowMs)) ?? (await this.#put(connected, schedule, nowMs));
+      return (await this.#lateOne(connected, schedule, nowMs)) ?? (await this.#put(connected, schedule));
     });
   }
 
   remove(id: string): Operation<boolean> {
-    return this.#connection.ask(async ({ queue, redis }) => {
+    return this.#connection.ask("remove a schedule", async ({ queue, redis }) => {
       const scheduler = schedulerKeyOf(id);
       const next = (await queue.getJobScheduler(scheduler))?.next;
       const wasThere = await queue.removeJobScheduler(scheduler);
@@ -44,7 +42,7 @@ export class BullSchedules {
   }
 
   list(): Operation<readonly ScheduleStanding[]> {
-    return this.#connection.ask(async ({ queue }) => {
+    return this.#connection.ask("list schedules", async ({ queue }) => {
       const schedulers = (await queue.getJobSchedulers(0, -1, true)) as JobSchedulerJson<Kept>[];
       return schedulers.map(standingOf).filter((each) => each !== null);
     });
@@ -62,14 +60,14 @@ export class BullSchedules {
     return isSame && (await queue.getJob(keyOf(standing.nextJobId!))) !== undefined ? standing : null;
   }
 
-  async #put({ queue }: Connected, schedule: ScheduleOrder, nowMs: number): Promise<ScheduleStanding> {
+  async #put({ queue }: Connected, schedule: ScheduleOrder): Promise<ScheduleStanding> {
     const { id, times, overlap, order } = schedule;
     const scheduler = schedulerKeyOf(id);
     const data: Kept = { ...keptOf(order, ""), overlap };
     const opts = { priority: bullPriority(order.priority), removeOnComplete: true, removeOnFail: true };
     let job;
     try {
-      job = await queue.upsertJobScheduler(scheduler, repeatOf(times, nowMs), { name: order.address, data, opts });
+      job = await queue.upsertJobScheduler(scheduler, repeatOf(times), { name: order.address, data, opts });
     } catch (error) {
       // BullMQ has read the expression before it asked Redis for anything.
       const { code, name } = error as { readonly code?: unknown; readonly name?: unknown };
@@ -83,15 +81,11 @@ export class BullSchedules {
   }
 }
 
-function repeatOf(
-  times: ScheduleTimes,
-  nowMs: number,
-): { pattern: string; tz: string } | { every: number; startDate: number } {
+function repeatOf(times: ScheduleTimes): { pattern: string; tz: string } | { every: number; offset: number } {
   if ("cron" in times) return { pattern: times.cron, tz: times.timeZone };
-  // Without a beginning, or with one that has passed when BullMQ looks at its own clock, the first one would be at once, and the rest with it.
-  const { everyMs } = times;
-  const from = nowMs + Math.min(MARGIN_MS, everyMs / 2);
-  return { every: everyMs, startDate: (Math.floor(from / everyMs) + 1) * everyMs };
+  // BullMQ counts from 1970 when there is an offset, and one of 0 is none to it. With a `startDate`, which may have passed by its own clock, the first
+  // firing would be at once, and the rest out of phase with it.
+  return { every: times.everyMs, offset: times.everyMs };
 }
 
 /** `null`: not one of ours. */

@@ -134,6 +134,20 @@ export class JobUnreadableError extends JobFailure {
   }
 }
 
+/**
+ * Redis does not let this process in: the password or the user is wrong or missing, or may not do what is asked. Only before it ever has; later the calls
+ * wait, as for a Redis that is away. Code: `EXECUTOR_ENGINE_REFUSED`.
+ */
+export class EngineRefusedError extends FibrilError {
+  constructor(name: string, host: string, cause: Error) {
+    super(
+      "EXECUTOR_ENGINE_REFUSED",
+      `cannot open queue "${name}": Redis at ${host} refuses (${cause.message}); check user and password in its URL, redis://user:password@host:port`,
+      { cause },
+    );
+  }
+}
+
 /** The engine was closed here while something needed it. Code: `EXECUTOR_ENGINE_CLOSED`. */
 export class EngineClosedError extends FibrilError {
   constructor(name: string) {
@@ -156,8 +170,8 @@ export class CodecError extends Error {
   }
 }
 
-/** What no patience helps against: the engine was closed here, or was never there. @package */
+/** What no patience helps against: the engine was closed here, was never there, or does not let us in. @package */
 export function isFinal(error: Error): boolean {
   const { code } = error as { readonly code?: unknown };
-  return code === "EXECUTOR_ENGINE_MISSING" || code === "EXECUTOR_ENGINE_CLOSED";
+  return code === "EXECUTOR_ENGINE_MISSING" || code === "EXECUTOR_ENGINE_CLOSED" || code === "EXECUTOR_ENGINE_REFUSED";
 }

@@ -125,7 +125,8 @@ export class JobRunner {
     const { lease } = run;
     const { loop, engine, executor } = this.#host;
     const { remainingMs } = envelope;
-    const deadline = remainingMs === null ? Infinity : loop.now() + Math.max(0, remainingMs - lease.waitedMs);
+    const submittedAt = loop.now();
+    const deadline = remainingMs === null ? Infinity : submittedAt + Math.max(0, remainingMs - lease.waitedMs);
     const pending = new PendingJob(executor, {
       id: envelope.number,
       name: envelope.name,
@@ -137,6 +138,7 @@ export class JobRunner {
       locals,
       priority: lease.order.priority,
       deadline,
+      submittedAt,
       loop,
     });
     pending.onNews = ({ kind, value }) => {

@@ -17,11 +17,17 @@ export class QueueCourier {
   readonly #listener: SubmitterListener;
   readonly #outbox = new Set<Track>();
   #isSending = false;
+  #isHandingOver = false;
   #unsubscribe: (() => void) | null = null;
 
   constructor(host: TrackHost, listener: SubmitterListener) {
     this.#host = host;
     this.#listener = listener;
+  }
+
+  /** Whether the engine is being given jobs at this moment. */
+  get isHandingOver(): boolean {
+    return this.#isHandingOver;
   }
 
   get size(): number {
@@ -59,12 +65,15 @@ export class QueueCourier {
           tracks = this.#first(SEND_AT_ONCE);
           if (tracks.length === 0) continue;
           for (const track of tracks) track.stage = "sending";
+          this.#isHandingOver = true;
           yield* engine.enqueue(tracks.map((track) => track.order!));
+          this.#isHandingOver = false;
           for (const track of tracks) {
             track.stage = "sent";
             this.#outbox.delete(track);
           }
         } catch (error) {
+          this.#isHandingOver = false;
           if (!(error instanceof Error)) throw error;
           if (isFinal(error)) {
             for (const track of [...this.#outbox]) this.#host.fail(track, () => error);

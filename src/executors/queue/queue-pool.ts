@@ -8,7 +8,7 @@
  * Invariants: an id that is tracked has an outcome to come; the first outcome counts, a second one is only counted.
  */
 import { EventLoop, running } from "../../core/index.ts";
-import type { Coroutine } from "../../core/index.ts";
+import type { Coroutine, Task } from "../../core/index.ts";
 import { JobCloneError } from "../errors.ts";
 import type { AnyJob } from "../job.ts";
 import type { JobEnd, Pool, PoolJob, PoolListener, PoolStatistics } from "../pool.ts";
@@ -19,7 +19,7 @@ import type { QueueSettings } from "./options.ts";
 import { QueueCourier } from "./queue-courier.ts";
 import { QueueSweep } from "./queue-sweep.ts";
 import { newTrack, orderOf } from "./queue-track.ts";
-import type { QueuePlace, Track, TrackHost } from "./queue-track.ts";
+import type { Errand, QueuePlace, Track, TrackHost } from "./queue-track.ts";
 
 /** Plain, frozen data. */
 export interface QueueStatistics {
@@ -62,7 +62,8 @@ export class QueuePool implements Pool, SubmitterListener, TrackHost {
   #isWaitingForRoom = false;
   #isConnected = true;
   #onIdle: (() => void) | null = null;
-  #tasks = 0;
+  /** What runs beside whoever calls, by what it does. */
+  readonly #errands = new Map<Task<void>, Errand>();
   readonly #counts = { outcomesPushed: 0, duplicates: 0, redelivered: 0 };
 
   constructor(engine: QueueEngine, name: string, address: string, settings: QueueSettings, ownsEngine: boolean) {
@@ -165,12 +166,22 @@ export class QueuePool implements Pool, SubmitterListener, TrackHost {
     });
   }
 
+  /** All jobs have ended for whoever submitted them. */
   async close(): Promise<void> {
     this.isClosed = true;
     this.#sweep.rest();
-    this.#courier.close();
     if (this.#ownsEngine) await this.engine.close();
-    if (this.#tasks > 0) await new Promise<void>((resolve) => (this.#onIdle = resolve));
+    this.#endErrands();
+    if (this.#errands.size > 0) await new Promise<void>((resolve) => (this.#onIdle = resolve));
+    this.#courier.close();
+  }
+
+  /** They ask for what nobody needs any more, of an engine that may never answer. Only what is being handed to it gets there, as long as it can. */
+  #endErrands(): void {
+    const isHandingOver = this.#isConnected && this.#courier.isHandingOver;
+    for (const [task, errand] of this.#errands) {
+      if (errand !== "courier" || !isHandingOver) task.cancel(`executor "${this.#name}" is closed`);
+    }
   }
 
   settled(id: string, record: OutcomeRecord): void {
@@ -203,7 +214,8 @@ export class QueuePool implements Pool, SubmitterListener, TrackHost {
   connected(isConnected: boolean): void {
     const isNew = isConnected && !this.#isConnected;
     this.#isConnected = isConnected;
-    if (isNew && this.#tracks.size > 0) this.#sweep.soon(0);
+    if (this.isClosed) this.#endErrands();
+    else if (isNew && this.#tracks.size > 0) this.#sweep.soon(0);
   }
 
   isTracked(track: Track): boolean {
@@ -231,11 +243,12 @@ export class QueuePool implements Pool, SubmitterListener, TrackHost {
     this.#forget(track);
   }
 
-  launch(name: string, body: () => Coroutine<void>): void {
-    this.#tasks++;
-    const task = this.#loop.spawn({ name: `${name} of ${this.#name}` }, body);
+  launch(errand: Errand, body: () => Coroutine<void>): void {
+    const task = this.#loop.spawn({ name: `${errand} of ${this.#name}` }, body);
+    this.#errands.set(task, errand);
     const taskSettled = (): void => {
-      if (--this.#tasks === 0) this.#onIdle?.();
+      this.#errands.delete(task);
+      if (this.#errands.size === 0) this.#onIdle?.();
     };
     task.watch({ before: null, after: null, taskSettled });
   }

@@ -36,6 +36,9 @@ export interface Track {
   isCancelling: boolean;
 }
 
+/** What a submitter does beside whoever calls: sends jobs, asks for outcomes, asks for an end. */
+export type Errand = "courier" | "sweep" | "cancellation";
+
 /** The submitter as its parts need it. */
 export interface TrackHost {
   readonly engine: QueueEngine;
@@ -51,7 +54,7 @@ export interface TrackHost {
   settle(track: Track, record: OutcomeRecord): void;
   fail(track: Track, errorFor: (job: PoolJob) => unknown): void;
   /** Runs something beside whoever calls. It handles its own errors. */
-  launch(name: string, body: () => Coroutine<void>): void;
+  launch(errand: Errand, body: () => Coroutine<void>): void;
 }
 
 export function newTrack(id: string, order: JobOrder | null, job: PoolJob): Track {

@@ -1,4 +1,4 @@
-import { moveOnAfter, sleep, spawn, TimeoutError, wait, yieldNow } from "fibril";
+import { Future, moveOnAfter, sleep, spawn, TimeoutError, until, wait, yieldNow } from "fibril";
 import type { Operation } from "fibril";
 import { simulate } from "fibril/testing";
 import { beforeEach, describe, expect, test } from "vitest";
@@ -72,6 +72,13 @@ class SlowEngine extends MemoryEngine {
         return lease;
       },
     };
+  }
+}
+
+/** Where a job stands, it never says. */
+class MuteEngine extends MemoryEngine {
+  override states(): Operation<never> {
+    return new Future<never>();
   }
 }
 
@@ -323,6 +330,17 @@ describe("cancellation", () => {
       expect(yield* handle.cancel()).toBe(true);
       expect(now()).toBeLessThan(100);
       yield* executor.shutdown();
+      yield* server.cancel();
+    }));
+
+  test("an executor is closed though its engine never answers what it was asked", () =>
+    simulate(function* () {
+      const engine = new MuteEngine();
+      const executor = new QueueExecutor(engine, { sweepMs: 10 });
+      const server = spawn(() => serveJobs(engine, all));
+      expect(yield* executor.call(nap, 50)).toBe("slept 50");
+      expect(executor.queueStatistics()).toMatchObject({ pending: 0, sweeps: 1 });
+      yield* until(executor[Symbol.asyncDispose]());
       yield* server.cancel();
     }));
 

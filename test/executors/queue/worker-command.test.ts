@@ -1,8 +1,8 @@
-import { spawn } from "node:child_process";
+import { spawn as spawnProcess } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
-import { run, sleep, use } from "fibril";
+import { run, sleep, spawn, until, use } from "fibril";
 import { openExecutor } from "fibril/executors";
 import { afterAll, expect, onTestFinished, test } from "vitest";
 import { RedisServer } from "./redis-server.ts";
@@ -13,6 +13,7 @@ afterAll(() => redis.stop());
 
 const BIN = fileURLToPath(new URL("../../../cli/bin/fibril.js", import.meta.url));
 const JOBS = fileURLToPath(new URL("programs/served-jobs.ts", import.meta.url));
+const broken = fileURLToPath(new URL("programs/broken-jobs.ts", import.meta.url));
 const FLAGS = ["--conditions=fibril-source", "--disable-warning=ExperimentalWarning"];
 
 class WorkerProgram {
@@ -22,7 +23,7 @@ class WorkerProgram {
 
   constructor(args: readonly string[], env: Record<string, string> = {}) {
     const stdio = ["ignore", "ignore", "pipe"] as const;
-    this.child = spawn(process.execPath, [...FLAGS, BIN, "worker", ...args], {
+    this.child = spawnProcess(process.execPath, [...FLAGS, BIN, "worker", ...args], {
       stdio: [...stdio],
       env: { ...process.env, ...env },
     });
@@ -66,6 +67,31 @@ test("with --threads jobs run in threads", async () => {
   expect(await program.ended()).toBe(0);
 });
 
+test("the first Ctrl-C waits for jobs that run, the second does not", async () => {
+  const program = new WorkerProgram([JOBS, "--url", `${redis.url}?queue=twice`, "--drain", "3600"]);
+  await run(function* () {
+    // What the worker leaves behind belongs to it for a lease; nobody waits for that here.
+    const executor = yield* use(openExecutor(redis.url, { queue: "twice", onScopeCancelled: "detach" }));
+    let isRunning = false;
+    const submitting = spawn(function* () {
+      const handle = yield* executor.submit(slow, 60_000);
+      while (handle.state !== "running") yield* sleep(5);
+      isRunning = true;
+      yield* handle;
+    });
+    while (!isRunning) yield* sleep(5);
+    program.child.kill("SIGINT");
+    const waiting = yield* executor.submit(square, 2);
+    yield* sleep(300);
+    expect([waiting.state, program.child.exitCode, program.child.signalCode]).toEqual(["pending", null, null]);
+    program.child.kill("SIGINT");
+    yield* until(program.ended());
+    yield* submitting.cancel();
+    yield* waiting.cancel();
+  });
+  expect([program.child.exitCode, program.child.signalCode]).not.toEqual([0, null]);
+});
+
 test("a command line that cannot be carried out is one sentence and code 2", async () => {
   const env = { FIBRIL_EXECUTOR: "" };
   const programs: { program: WorkerProgram; text: RegExp }[] = [];
@@ -74,6 +100,12 @@ test("a command line that cannot be carried out is one sentence and code 2", asy
     [["nowhere.ts", "--url", redis.url], /nowhere\.ts cannot be imported/],
     [[fileURLToPath(new URL("programs/no-jobs.ts", import.meta.url)), "--url", redis.url], /exports no job/],
     [[JOBS, "--url", redis.url, "--concurrency", "many"], /--concurrency takes a whole number/],
+    [[fileURLToPath(new URL("programs", import.meta.url)), "--url", redis.url], /programs cannot be imported/],
+    [[broken, "--url", redis.url], /broken-jobs\.ts cannot be imported: it is Monday/],
+    [
+      [JOBS, "--url", redis.url.replace("//", "//nobody:wrong@")],
+      /cannot open queue "fibril": Redis at 127[.\d:]+ refuses [^\n]*\n$/,
+    ],
   ] as const) {
     programs.push({ program: new WorkerProgram(args, env), text });
   }
