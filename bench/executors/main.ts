@@ -7,6 +7,7 @@
  *   sequential  one job after the other: microseconds from call to result; all pools in one process, see `round-trips.ts`
  *   one-core    the same, with the process held on one core. Between two cores most of a round trip is the time that the machine needs to wake an
  *               idle core, and chance decides which pool's threads stand on the core of their caller; here it is the pool
+ *   two-cores   the same, with the main thread on one core and all others on another one, see `placement.ts`
  *   in-flight   64 jobs at any time: jobs a second
  *   map         100 numbers a message (Fibril only; the others have no `map` and are asked 64 at a time): items a second
  *   lag         how late a timer of 1 ms is (p99) while CPU work of the row runs: on the pool, and on the loop by `Promise.all`
@@ -124,6 +125,15 @@ const peers = {
   },
 } satisfies Record<string, () => Promise<Opened>>;
 
+/** All pools in turn. */
+function sequential(isApart: boolean): Program {
+  return async ({ sequential: plan }) => {
+    const opened: Record<string, One> = {};
+    for (const [name, open] of Object.entries(peers)) opened[name] = (await open()).one;
+    return { roundTrips: await roundTrips(opened, THREADS, { ...plan, isApart }) };
+  };
+}
+
 const contestants: Readonly<Record<string, Program>> = {
   async fibril(load) {
     const { forEach, run, use, all } = await import("fibril");
@@ -167,13 +177,9 @@ const contestants: Readonly<Record<string, Program>> = {
   workerpool: promised(peers.workerpool),
   poolifier: promised(peers.poolifier),
 
-  async sequential({ sequential: { rounds, slice } }) {
-    const opened: Record<string, One> = {};
-    for (const [name, open] of Object.entries(peers)) opened[name] = (await open()).one;
-    return { roundTrips: await roundTrips(opened, THREADS, rounds, slice) };
-  },
-
-  "one-core": (load) => contestants["sequential"]!(load),
+  "one-core": sequential(false), // `runChild` holds it there
+  "two-cores": sequential(true),
+  sequential: sequential(false),
 
   "lag-pool": async (load) => {
     const { all, forEach, run, use } = await import("fibril");
@@ -340,6 +346,7 @@ function targetsOf(samples: ReadonlyMap<string, readonly Sample[]>): Verdict[] {
   const verdicts: Verdict[] = [];
   for (const [row, place] of [
     ["one-core", "on one core"],
+    ["two-cores", "main thread and workers on a core each"],
     ["sequential", "where the system puts the threads"],
   ] as const) {
     const trips = summary(samples.get(row) ?? []).roundTrips;

@@ -10,6 +10,7 @@
 import { run, until, use } from "fibril";
 import { ThreadPool } from "fibril/executors";
 import { add } from "./jobs.ts";
+import { standApart } from "./placement.ts";
 
 /** One job, to its result. */
 export type One = (a: number, b: number) => PromiseLike<number>;
@@ -23,14 +24,22 @@ export interface RoundTrips {
   readonly toBest: number;
 }
 
+export interface RoundTripPlan {
+  /** In each of them every pool has one slice. */
+  readonly rounds: number;
+  /** Round trips. */
+  readonly slice: number;
+  /** Whether the main thread has a core to itself and all others share another one. */
+  readonly isApart: boolean;
+}
+
 const WARM_UP = 3; // rounds
 const OURS = "fibril";
 
 export function roundTrips(
   peers: Readonly<Record<string, One>>,
   threads: number,
-  rounds: number,
-  slice: number,
+  { rounds, slice, isApart }: RoundTripPlan,
 ): Promise<RoundTrips> {
   const names = [OURS, ...Object.keys(peers)];
   const slices = new Map<string, number[]>(names.map((name) => [name, []]));
@@ -46,6 +55,7 @@ export function roundTrips(
       return median(times);
     }
     for (let round = -WARM_UP; round < rounds; round++) {
+      if (isApart && round === 0) standApart(); // now that all threads are there
       for (const name of shuffled(names)) {
         const middle = name === OURS ? yield* ours() : yield* until(theirs(peers[name]!, slice));
         if (round >= 0) slices.get(name)!.push(middle);

@@ -9,11 +9,11 @@
  * Invariants: a job is in line, or with the pool, or settled; it settles once; after `shutdown` none comes in, and the pool is
  * closed when the last one has settled.
  */
-import { currentScope, currentTask, QueuedWait, until, UsageError, WaitQueue } from "../core/index.ts";
+import { currentScope, currentTask, until, UsageError, WaitQueue } from "../core/index.ts";
 import type { Coroutine, EventLoop, Operation, Scope, Sequence, SequenceSource, Task } from "../core/index.ts";
 import { valuesToCarry } from "./carried.ts";
 import { checkOptions, checkWhole } from "./checks.ts";
-import { Durations } from "./durations.ts";
+import { Drained } from "./drained.ts";
 import { ExecutorBrokenError, ExecutorShutdownError, JobError, QueueFullError } from "./errors.ts";
 import type {
   Executor,
@@ -26,6 +26,7 @@ import type {
 import { importingJob } from "./importing.ts";
 import { readCall } from "./job-call.ts";
 import type { JobCall } from "./job-call.ts";
+import { JobBooks } from "./job-books.ts";
 import { JobHandle } from "./job-handle.ts";
 import { JobQueue } from "./job-queue.ts";
 import { JobResults } from "./job-results.ts";
@@ -61,11 +62,7 @@ export abstract class JobExecutor implements Executor {
   /** Jobs that the pool has. */
   readonly #taken = new TakenJobs();
   readonly #releases = new ScopeReleases();
-  readonly #waited = new Durations();
-  readonly #ran = new Durations();
-  #succeeded = 0;
-  #failed = 0;
-  #cancelled = 0;
+  readonly #books = new JobBooks();
   #lastId = 0;
   #isDispatching = false;
   #isShutDown = false;
@@ -200,11 +197,7 @@ export abstract class JobExecutor implements Executor {
       workers: Object.freeze({ total: workers, idle, crashes }),
       queue: Object.freeze({ size: this.#queue.size, capacity: this.#queueSize, waiting: this.#room.size }),
       running: this.#taken.size,
-      succeeded: this.#succeeded,
-      failed: this.#failed,
-      cancelled: this.#cancelled,
-      wait: this.#waited.snapshot(),
-      run: this.#ran.snapshot(),
+      ...this.#books.snapshot(),
     });
   }
 
@@ -219,7 +212,8 @@ export abstract class JobExecutor implements Executor {
     this.#pool.check(job);
     const scope = task.scope as Scope;
     const inherited = scope.effectiveDeadline;
-    const own = options.deadlineMs === undefined ? Infinity : task.loop.now() + options.deadlineMs;
+    const submittedAt = task.loop.now();
+    const own = options.deadlineMs === undefined ? Infinity : submittedAt + options.deadlineMs;
     return new PendingJob(this, {
       id: ++this.#lastId,
       name: options.name ?? job.name,
@@ -231,6 +225,7 @@ export abstract class JobExecutor implements Executor {
       locals: valuesToCarry(task),
       priority: options.priority ?? 0,
       deadline: Math.min(inherited, own),
+      submittedAt,
       loop: task.loop as EventLoop,
     });
   }
@@ -276,14 +271,14 @@ export abstract class JobExecutor implements Executor {
     if (job.state === "new") return "withdrawn";
     if (job.state === "queued") {
       this.#queue.remove(job);
-      this.#cancelled++;
+      this.#books.noteWithdrawn();
       this.#advance();
       return "withdrawn";
     }
     const answer = this.#pool.cancel(job, reason);
     if (answer === "withdrawn") {
       this.#taken.delete(job);
-      this.#cancelled++;
+      this.#books.noteWithdrawn();
       this.#advance();
     }
     return answer;
@@ -303,11 +298,7 @@ export abstract class JobExecutor implements Executor {
   settled(poolJob: PoolJob, end: JobEnd): void {
     const job = poolJob as PendingJob;
     if (!this.#taken.delete(job)) return;
-    if (end.status === "succeeded") this.#succeeded++;
-    else if (end.status === "failed") this.#failed++;
-    else this.#cancelled++;
-    this.#ran.record(end.runMs);
-    this.#waited.record(job.loop.now() - job.submittedAt - end.runMs);
+    this.#books.noteEnd(end, job.ageMs());
     job.finish(end);
     this.#noteDrained();
   }
@@ -329,7 +320,7 @@ export abstract class JobExecutor implements Executor {
     const end: JobEnd = { status: "failed", error, done: null, runMs: 0 };
     for (let job = this.#queue.first; job !== null; job = this.#queue.first) {
       this.#queue.remove(job);
-      this.#failed++;
+      this.#books.noteRefused();
       job.finish(end);
     }
     for (const job of this.#taken.list()) this.settled(job, end);
@@ -425,28 +416,6 @@ const unobserved = new UnobservedFailures();
 function failureOfItem(error: unknown, firstIndex: number): unknown {
   if (!(error instanceof JobError) || error.index === undefined || firstIndex <= 0) return error;
   return new JobError({ name: error.job, id: error.jobId }, error.cause, error.where, firstIndex + error.index);
-}
-
-/** The last job has settled. */
-class Drained extends QueuedWait<void> {
-  readonly #executor: JobExecutor;
-
-  constructor(executor: JobExecutor, line: WaitQueue<void, never>) {
-    super(line);
-    this.#executor = executor;
-  }
-
-  get reason(): string {
-    return `the jobs that are left in ${this.#executor.name}`;
-  }
-
-  override get external(): boolean {
-    return this.#executor.isOutside;
-  }
-
-  protected attempt(): null {
-    return null;
-  }
 }
 
 function* nothing(): Coroutine<void> {}

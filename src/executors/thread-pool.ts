@@ -1,6 +1,7 @@
 /**
  * Jobs in threads of this process: for work that would hold up the loop, and for all cores.
  */
+import { availableParallelism } from "node:os";
 import type { ResourceLimits } from "node:worker_threads";
 import { UsageError } from "../core/index.ts";
 import { checkMs, checkOptions, checkWhole } from "./checks.ts";
@@ -9,7 +10,6 @@ import type { ExecutorOptions } from "./job-executor.ts";
 import { checkJob } from "./job.ts";
 import type { Job } from "./job.ts";
 import { WorkerPool } from "./thread/worker-pool.ts";
-import { PARALLELISM } from "./thread/worker-thread.ts";
 
 export interface ThreadPoolOptions extends ExecutorOptions {
   /** Threads at most. Default: what the machine can run at a time. */
@@ -57,7 +57,7 @@ export class ThreadPool extends JobExecutor {
   /** @throws {UsageError} when an option is wrong. */
   constructor(options: ThreadPoolOptions = {}) {
     const {
-      maxWorkers = PARALLELISM,
+      maxWorkers = availableParallelism(),
       minWorkers = 0,
       idleMs = IDLE_MS,
       graceMs = GRACE_MS,

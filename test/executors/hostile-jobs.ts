@@ -85,3 +85,15 @@ export const exitInInitializer: Job<[], void> = job(url, function exitInInitiali
 export const hangOnce: Job<[first: Int32Array], void> = job(url, function* hangOnce(first: Int32Array) {
   if (Atomics.add(first, 0, 1) === 0) yield* sleep(60_000);
 });
+/** Its thread ends with it; the flag is set when nothing of it is left to come but its exit. */
+export const leave: Job<[flag: Int32Array], string> = job(url, function leave(flag: Int32Array): string {
+  process.on("exit", () => {
+    Atomics.store(flag, 0, 1);
+    Atomics.notify(flag, 0);
+  });
+  process.nextTick(() => process.exit(0));
+  return "done";
+});
+export const lengthOf: Job<[bytes: Uint8Array], number> = job(url, function lengthOf(bytes: Uint8Array): number {
+  return bytes.length;
+});

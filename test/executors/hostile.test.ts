@@ -257,6 +257,19 @@ describe("threads", () => {
       yield* handle.cancel();
     }));
 
+  test("a thread that ends after its job is given no other one, though its exit is not known yet", () =>
+    really(function* () {
+      const pool = yield* open();
+      yield* pool.call(jobs.add, 1, 2);
+      const flag = flags();
+      const bytes = new Uint8Array(100);
+      const last = yield* pool.submit(hostile.leave, flag);
+      const next = yield* pool.submit({ transfer: [bytes.buffer] }, hostile.lengthOf, bytes); // cannot be sent a second time
+      Atomics.wait(flag, 0, 0); // so our loop hears of the end of the job and of its thread together
+      expect(yield* last).toBe("done");
+      expect(yield* next).toBe(100);
+    }));
+
   test("an unhandled rejection in a job is a crash that says so", () =>
     really(function* () {
       const pool = yield* open();

@@ -30,6 +30,19 @@ export const nap: Job<[ms: number], string> = job(url, function* nap(ms: number)
   yield* sleep(ms);
   return `slept ${ms}`;
 });
+/** Waits, without blocking its thread, until `gate[1]` is set; `gate[0]` counts those that have begun. */
+export const hold: Job<[gate: Int32Array], string> = job(url, function* hold(gate: Int32Array) {
+  Atomics.add(gate, 0, 1);
+  while (Atomics.load(gate, 1) === 0) yield* sleep(1);
+  return "let go";
+});
+/** Notes its number as the next one of those that have begun: `order[0]` counts them. */
+export const noteOrder: Job<[order: Int32Array, number: number], void> = job(
+  url,
+  function noteOrder(order: Int32Array, number: number): void {
+    order[Atomics.add(order, 0, 1) + 1] = number;
+  },
+);
 export const napWithCleanup: Job<[ended: Int32Array], void> = job(url, function* napWithCleanup(ended: Int32Array) {
   Atomics.add(ended, 1, 1);
   try {
@@ -51,7 +64,7 @@ export const stubborn: Job<[value: string], string> = job(url, function* stubbor
 export const block: Job<[started: Int32Array], string> = job(url, function block(started: Int32Array): string {
   Atomics.store(started, 0, 1);
   Atomics.notify(started, 0);
-  Atomics.wait(started, 1, 0, 10_000);
+  Atomics.wait(started, 1, 0, 50_000);
   return "was let go";
 });
 export const spin: Job<[started: Int32Array], void> = job(url, function spin(started: Int32Array): void {

@@ -5,13 +5,13 @@
 import { setEnvironmentData } from "node:worker_threads";
 import { forEach, shield, sleep, spawn, use } from "fibril";
 import type { Coroutine } from "fibril";
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { JobError, ThreadChannel, ThreadPool } from "../../src/executors/index.ts";
 import type { ThreadPoolOptions } from "../../src/executors/index.ts";
 import { waitsWhenCancelled } from "./jobs.ts";
 import { snapshot } from "../../src/inspector/index.ts";
 import * as jobs from "./light-jobs.ts";
-import { eventually, flags, really, threadsNamed, thrownIn } from "./threads.ts";
+import { eventually, flags, noThreadNamed, really, thrownIn } from "./threads.ts";
 
 const NAME = "late";
 const ENTRY = new URL("late-kernel-entry.ts", import.meta.url);
@@ -22,7 +22,7 @@ beforeEach(() => {
   gate = flags();
   setEnvironmentData("late kernel", gate);
 });
-afterEach(() => vi.waitUntil(() => threadsNamed(NAME) === 0)); // the system takes a moment to forget a thread
+afterEach(() => noThreadNamed(NAME));
 
 function* open(options: ThreadPoolOptions = {}): Coroutine<ThreadPool> {
   return yield* use(new ThreadPool({ maxWorkers: 1, name: NAME, workerEntry: ENTRY, ...options }));

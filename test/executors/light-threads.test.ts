@@ -4,7 +4,7 @@
  */
 import { forEach, sleep, spawn, timeout, use } from "fibril";
 import type { Coroutine, Sequence } from "fibril";
-import { afterEach, describe, expect, test, vi } from "vitest";
+import { afterEach, describe, expect, test } from "vitest";
 import {
   JobCloneError,
   JobError,
@@ -15,7 +15,7 @@ import {
 } from "../../src/executors/index.ts";
 import type { JobLog, ThreadPoolOptions } from "../../src/executors/index.ts";
 import * as jobs from "./light-jobs.ts";
-import { eventually, flags, really, threadsNamed, thrownIn } from "./threads.ts";
+import { eventually, flags, noThreadNamed, really, thrownIn } from "./threads.ts";
 
 const NAME = "lt";
 const LISTING = new URL("listing-entry.ts", import.meta.url);
@@ -41,7 +41,7 @@ function* collect<T>(values: Sequence<T>): Coroutine<T[]> {
 /** What of the kernel needs no loop. */
 const LOOPLESS = ["core/cancelled", "core/errors", "core/host", "core/loopless"];
 
-afterEach(() => vi.waitUntil(() => threadsNamed(NAME) === 0)); // the system takes a moment to forget a thread
+afterEach(() => noThreadNamed(NAME));
 
 describe("what a thread loads", () => {
   test("plain jobs load no kernel, whatever they do: fail, tell, be cancelled, come in lists", () =>
@@ -128,12 +128,12 @@ describe("what a thread loads", () => {
       const pool = yield* open();
       const told = flags();
       const first = yield* pool.submit(jobs.tellMuch, 0, told);
-      expect(Atomics.wait(told, 1, 0, 5_000)).not.toBe("timed-out");
+      expect(Atomics.wait(told, 1, 0, 50_000)).not.toBe("timed-out");
       Atomics.wait(told, 1, 1, 20); // until the outcome is here, too
       yield* first;
       const again = flags();
       yield* pool.submit(jobs.tellMuch, 0, again);
-      expect(Atomics.wait(again, 1, 0, 5_000)).not.toBe("timed-out"); // this thread does nothing else for it
+      expect(Atomics.wait(again, 1, 0, 50_000)).not.toBe("timed-out"); // this thread does nothing else for it
     }));
 
   test("a loop thread has it from the beginning", () =>
@@ -158,7 +158,7 @@ describe("what jobs tell is bounded", () => {
       const count = 20_000;
       yield* pool.call(jobs.square, 1);
       const handle = yield* pool.submit(jobs.tellMuch, count, told);
-      expect(Atomics.wait(told, 1, 0, 5_000)).not.toBe("timed-out"); // the loop here stands still: it hears nothing
+      expect(Atomics.wait(told, 1, 0, 50_000)).not.toBe("timed-out"); // the loop here stands still: it hears nothing
       const logging = spawn(collect<JobLog>, handle.logs);
       const seen = yield* collect(handle.progress);
       const logs = yield* logging;
@@ -178,7 +178,7 @@ describe("what jobs tell is bounded", () => {
       const told = flags();
       yield* pool.call(jobs.square, 1);
       const handle = yield* pool.submit(jobs.tellAndStay, 5_000, told);
-      expect(Atomics.wait(told, 0, 0, 5_000)).not.toBe("timed-out");
+      expect(Atomics.wait(told, 0, 0, 50_000)).not.toBe("timed-out");
       for (let seen: unknown = 0; seen !== 5_000;) seen = (yield* handle.progress.next()).value;
       expect(yield* handle.cancel()).toBe(true);
     }));
@@ -241,7 +241,7 @@ describe("messages that cannot be read", () => {
       const pool = yield* open();
       const told = flags();
       const handle = yield* pool.submit(jobs.tellMuchUnreadable, 1_024, told);
-      expect(Atomics.wait(told, 0, 0, 5_000)).not.toBe("timed-out");
+      expect(Atomics.wait(told, 0, 0, 50_000)).not.toBe("timed-out");
       Atomics.wait(told, 1, 0, 5); // until it has ended: the loop here has heard nothing of it
       yield* handle;
       const staying = yield* pool.submit(jobs.tellAndStay, 1, flags());

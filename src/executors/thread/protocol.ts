@@ -24,7 +24,9 @@ export const BELL = 0;
 export const NEWS = 1;
 /** 1 while the worker holds some back, and waits to be told that there is room again. */
 export const HELD = 2;
-export const FIRST_SLOT = 3;
+/** 1 once the worker is about to end, by whatever ends it from inside: what would be sent to it now is lost, though its exit is not known here yet. */
+export const LEAVING = 3;
+export const FIRST_SLOT = 4;
 
 /** How much news may be on its way: a message port has no bound of its own. */
 export const MOST_NEWS = 1_024;

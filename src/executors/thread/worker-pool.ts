@@ -9,15 +9,15 @@
  * Death. Jobs that had begun have crashed, the others are offered again, first. A thread that dies before it was ready takes its jobs with it:
  * the next one would die the same way.
  */
-import { realpathSync } from "node:fs";
-import nodeProcess from "node:process";
-import { pathToFileURL, fileURLToPath } from "node:url";
 import { describeValue, systemClock, systemHost, UsageError } from "../../core/index.ts";
 import { ThreadStartError } from "../errors.ts";
 import type { AnyJob } from "../job.ts";
 import type { JobEnd, JobWhereabouts, Pool, PoolJob, PoolListener, PoolStatistics } from "../pool.ts";
-import { isMovable, WorkerThread } from "./worker-thread.ts";
-import type { Place, ThreadOwner, ThreadSetup } from "./worker-thread.ts";
+import { refuseMain } from "./main-module.ts";
+import { isMovable } from "./job-orders.ts";
+import type { ThreadSetup } from "./start-worker.ts";
+import { WorkerThread } from "./worker-thread.ts";
+import type { Place, ThreadOwner } from "./worker-thread.ts";
 
 export interface WorkerPoolPlan extends ThreadSetup {
   readonly minWorkers: number;
@@ -295,43 +295,4 @@ export class WorkerPool implements Pool, ThreadOwner {
 
 function rank(thread: WorkerThread): number {
   return thread.isReady ? thread.heardAt : -1;
-}
-
-let mainUrl: string | null | undefined = undefined;
-
-/** The module with which the program began; `null` when that cannot be told. */
-function mainModule(): string | null {
-  if (mainUrl === undefined) {
-    const [, path] = nodeProcess.argv;
-    try {
-      mainUrl = path === undefined ? null : pathToFileURL(realpathSync(path)).href;
-    } catch {
-      mainUrl = null;
-    }
-  }
-  return mainUrl;
-}
-
-/** A worker that imports the main module would run the program again. */
-function refuseMain(job: AnyJob): void {
-  if (job.inMain || mainModule() !== real(job.url)) return;
-  throw new UsageError(
-    `job "${job.name}" is defined in the program's main module, which a worker would run again; ` +
-      "define it in a module of its own, or put the program behind `if (isMainThread)` and say { inMain: true }",
-    "JOB_IN_MAIN",
-  );
-}
-
-const realUrls = new Map<string, string>();
-
-function real(url: string): string {
-  let found = realUrls.get(url);
-  if (found !== undefined) return found;
-  try {
-    found = url.startsWith("file:") ? pathToFileURL(realpathSync(fileURLToPath(url))).href : url;
-  } catch {
-    found = url;
-  }
-  realUrls.set(url, found);
-  return found;
 }

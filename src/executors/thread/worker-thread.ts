@@ -6,49 +6,24 @@
  * However a thread ends, each of its jobs is told apart by its word in shared memory: one that had not begun goes back to the pool, which gives it
  * to another thread; one that had begun has crashed.
  */
-import nodeModule from "node:module";
-import { availableParallelism } from "node:os";
-import { dirname } from "node:path";
-import nodeProcess from "node:process";
-import { MessageChannel as Link, receiveMessageOnPort, Worker } from "node:worker_threads";
-import type { MessagePort, ResourceLimits, WorkerOptions } from "node:worker_threads";
+import { receiveMessageOnPort } from "node:worker_threads";
+import type { MessagePort, Worker } from "node:worker_threads";
 import { systemClock, systemHost, taskSources } from "../../core/index.ts";
 import type { TaskAnswer, TaskQuestion, TaskSource, TaskSourceJob } from "../../core/index.ts";
-import { argumentError } from "../cloning.ts";
-import { JobCloneError, JobError, JobNotFoundError, WorkerCrashedError } from "../errors.ts";
+import { JobCloneError, WorkerCrashedError } from "../errors.ts";
 import type { JobEnd, PoolJob } from "../pool.ts";
 import { decodeError } from "../remote-error.ts";
 import type { RemoteError } from "../remote-error.ts";
-import { hasEnds } from "./thread-channel.ts";
+import { Inquiries } from "./inquiries.ts";
+import { errorOf, extrasOf, isMovable, reasonToSend, refusalOf } from "./job-orders.ts";
 import { Outbox } from "./outbox.ts";
 import type { RunOrder } from "./outbox.ts";
-import {
-  CANCEL,
-  ENDED,
-  FIRST_SLOT,
-  FREE,
-  HELD,
-  LOADING,
-  NEWS,
-  QUEUED,
-  ROOM_AGAIN,
-  RUNNING,
-  WITHDRAWN,
-} from "./protocol.ts";
-import type { Extras, Reply, ReportedError, WorkerSetup } from "./protocol.ts";
-
-/** Default number of threads. */
-export const PARALLELISM: number = availableParallelism();
-
-export interface ThreadSetup {
-  readonly name: string;
-  readonly slots: number;
-  readonly isConcurrent: boolean;
-  readonly initializer: WorkerSetup["initializer"];
-  readonly resourceLimits: ResourceLimits | undefined;
-  readonly entry: URL | undefined;
-  readonly graceMs: number;
-}
+import { CANCEL, HELD, LOADING, NEWS, QUEUED, ROOM_AGAIN, WITHDRAWN } from "./protocol.ts";
+import type { Reply } from "./protocol.ts";
+import { startWorker } from "./start-worker.ts";
+import type { ThreadSetup } from "./start-worker.ts";
+import { hasEnds } from "./thread-channel.ts";
+import { ThreadSlots } from "./thread-slots.ts";
 
 /** The pool as its threads need it. */
 export interface ThreadOwner {
@@ -68,27 +43,6 @@ export interface ThreadOwner {
 export interface Place {
   readonly thread: WorkerThread;
   readonly slot: number;
-}
-
-// Both literals, so that a bundler sees what belongs together.
-const ENTRY: URL = import.meta.url.endsWith(".ts")
-  ? new URL("./worker-entry.ts", import.meta.url)
-  : new URL("./worker-entry.js", import.meta.url);
-
-/** What the word of a slot says of its job, to observers. One that has ended is on its way back. */
-const JOB_STATES: Readonly<Record<number, TaskSourceJob["state"]>> = {
-  [QUEUED]: "sent",
-  [LOADING]: "loading",
-  [RUNNING]: "running",
-  [CANCEL]: "stopping",
-};
-
-/** A question that the thread has been sent. */
-interface Inquiry {
-  readonly question: TaskQuestion;
-  readonly hearers: Set<(answer: TaskAnswer) => void>;
-  /** Those who have asked since: the answer may be from before they did, so they get the next one. */
-  readonly later: Set<(answer: TaskAnswer) => void>;
 }
 
 const RUN_WEIGHT = 0.2; // of the last job in the mean
@@ -112,14 +66,13 @@ export class WorkerThread implements TaskSource {
   readonly #setup: ThreadSetup;
   readonly #worker: Worker;
   readonly #port: MessagePort;
-  readonly #words: Int32Array;
-  readonly #jobs: (PoolJob | null)[] = [];
-  readonly #free: number[] = [];
+  readonly #slots: ThreadSlots;
   readonly #outbox: Outbox;
   readonly #graces = new Map<number, unknown>();
   readonly #questions = new Map<number, (tasks: readonly unknown[]) => void>();
-  /** By question. A thread that does not answer gets each only once, however often it is asked. */
-  readonly #inquiries = new Map<string, Inquiry>();
+  readonly #inquiries = new Inquiries((key, { module, request }) => {
+    this.#outbox.post(["inspect", key, module, request]);
+  });
   #lastQuestion = 0;
   /** How many outcomes came together the last time: so many submitters were woken at once. */
   #endsAtOnce = 0;
@@ -135,59 +88,37 @@ export class WorkerThread implements TaskSource {
     this.name = name;
     this.#owner = owner;
     this.#setup = setup;
-    const slots = FIRST_SLOT + setup.slots; // the last word is for the initializer
-    this.#words = new Int32Array(new SharedArrayBuffer(4 * (slots + 1)));
-    for (let slot = slots - 1; slot >= FIRST_SLOT; slot--) this.#free.push(slot);
-    const { port1, port2 } = new Link();
-    this.#port = port1;
+    this.#slots = new ThreadSlots(setup.slots);
+    const { worker, port } = startWorker(setup, name, this.#slots.words);
+    this.#worker = worker;
+    this.#port = port;
     this.#outbox = new Outbox({
-      port: port1,
-      words: this.#words,
+      port,
+      words: this.#slots.words,
       hasBell: !setup.isConcurrent,
       refuse: (order, cause) => this.#refuse(order, cause),
     });
-    const data: WorkerSetup = {
-      fibrilExecutor: true,
-      port: port2,
-      words: this.#words,
-      name,
-      executor: setup.name,
-      isConcurrent: setup.isConcurrent,
-      initializer: setup.initializer,
-    };
-    const options: WorkerOptions = { name, workerData: data, transferList: [port2] };
-    if (setup.resourceLimits !== undefined) options.resourceLimits = setup.resourceLimits;
-    const env = environment();
-    if (env !== null) options.env = env;
-    try {
-      this.#worker = new Worker(setup.entry ?? ENTRY, options);
-    } catch (error) {
-      port1.close();
-      throw error;
-    }
     this.#worker.unref();
     this.threadId = this.#worker.threadId;
     taskSources.add(this);
     this.#worker.on("error", (error) => (this.#fault = error));
     this.#gone = new Promise((resolve) => this.#worker.once("exit", (code) => resolve(this.#exited(code))));
-    port1.on("message", (reply: Reply) => this.#receive(reply));
-    port1.on("messageerror", (error) => this.#unreadable(error));
-    port1.on("close", () => {
+    port.on("message", (reply: Reply) => this.#receive(reply));
+    port.on("messageerror", (error) => this.#unreadable(error));
+    port.on("close", () => {
       if (this.size > 0) this.#worker.ref(); // its exit is still to come, and somebody waits for it
     });
-    port1.unref();
+    port.unref();
   }
 
   get hasFreeSlot(): boolean {
-    return this.#free.length > 0 && !this.isRetiring && !this.isGone;
+    return this.#slots.hasFree && !this.isRetiring && !this.isGone;
   }
 
   /** `false` when its arguments cannot be sent; its end has been told. */
   run(job: PoolJob): void {
-    const slot = this.#free.pop()!;
-    this.#jobs[slot] = job;
+    const slot = this.#slots.take(job);
     job.place = { thread: this, slot } satisfies Place;
-    Atomics.store(this.#words, slot, QUEUED);
     if (this.size++ === 0) this.#port.ref();
     const order = this.#orderOf(job, slot);
     if (job.transfer !== null || (job.shape !== "batch" && hasEnds(job.args))) this.#outbox.postMoving(order, job);
@@ -203,9 +134,7 @@ export class WorkerThread implements TaskSource {
   /** Takes a job back that has not begun. `false`: it has. */
   takeBack(job: PoolJob): boolean {
     const { slot } = job.place as Place;
-    if (this.#jobs[slot] !== job) return false;
-    if (Atomics.compareExchange(this.#words, slot, QUEUED, WITHDRAWN) !== QUEUED) return false;
-    this.#jobs[slot] = null; // the slot stays taken until the worker has seen it
+    if (this.#slots.jobIn(slot) !== job || !this.#slots.withdraw(slot)) return false;
     job.place = null;
     this.#release();
     return true;
@@ -214,13 +143,8 @@ export class WorkerThread implements TaskSource {
   /** Asks a job that has begun to stop; ends the thread when it has not after `graceMs`. */
   cancel(job: PoolJob, reason: unknown): void {
     const { slot } = job.place as Place;
-    if (this.#jobs[slot] !== job || this.#graces.has(slot)) return;
-    let seen = LOADING;
-    for (let at = RUNNING; at !== seen; at = Atomics.compareExchange(this.#words, slot, seen, CANCEL)) {
-      if (at !== RUNNING && at !== LOADING) return; // it has ended; its outcome is on the way
-      seen = at;
-    }
-    this.#outbox.post(["cancel", slot, typeof reason === "string" ? reason : reasonText(reason)]);
+    if (this.#slots.jobIn(slot) !== job || this.#graces.has(slot) || !this.#slots.askToStop(slot)) return;
+    this.#outbox.post(["cancel", slot, reasonToSend(reason)]);
     this.#graces.set(
       slot,
       this.#setup.graceMs === Infinity
@@ -231,22 +155,19 @@ export class WorkerThread implements TaskSource {
 
   hasBegun(job: PoolJob): boolean {
     const { slot } = job.place as Place;
-    if (this.#jobs[slot] !== job) return false;
-    const word = Atomics.load(this.#words, slot);
+    if (this.#slots.jobIn(slot) !== job) return false;
+    const word = this.#slots.word(slot);
     return word !== QUEUED && word !== LOADING;
   }
 
   grant(job: PoolJob, count: number): void {
     const { slot } = job.place as Place;
-    if (this.#jobs[slot] === job) this.#outbox.post(["grant", slot, count]);
+    if (this.#slots.jobIn(slot) === job) this.#outbox.post(["grant", slot, count]);
   }
 
   /** Those that have not begun, the last one first. */
-  *queued(): Generator<PoolJob> {
-    for (let slot = this.#jobs.length - 1; slot >= 0; slot--) {
-      const job = this.#jobs[slot];
-      if (job !== null && job !== undefined && Atomics.load(this.#words, slot) === QUEUED) yield job;
-    }
+  queued(): Iterable<PoolJob> {
+    return this.#slots.queued();
   }
 
   /** What its loop does. `hear` is called at once when it is gone. Returns what takes the question back. */
@@ -279,14 +200,7 @@ export class WorkerThread implements TaskSource {
   }
 
   jobs(): TaskSourceJob[] {
-    const seen: TaskSourceJob[] = [];
-    for (let slot = 0; slot < this.#jobs.length; slot++) {
-      const job = this.#jobs[slot];
-      if (job === null || job === undefined) continue;
-      const state = JOB_STATES[Atomics.load(this.#words, slot)];
-      if (state !== undefined) seen.push({ id: job.id, name: job.name, state, ageMs: job.ageMs() });
-    }
-    return seen;
+    return this.#slots.states();
   }
 
   ask(question: TaskQuestion, hear: (answer: TaskAnswer) => void): () => void {
@@ -294,25 +208,7 @@ export class WorkerThread implements TaskSource {
       hear({ status: "ended" });
       return () => {};
     }
-    const key = JSON.stringify(question);
-    const asked = this.#inquiries.get(key);
-    const hearers = asked?.later ?? new Set();
-    hearers.add(hear);
-    if (asked === undefined) this.#inquire(key, { question, hearers, later: new Set() });
-    return () => void hearers.delete(hear);
-  }
-
-  #inquire(key: string, inquiry: Inquiry): void {
-    this.#inquiries.set(key, inquiry);
-    this.#outbox.post(["inspect", key, inquiry.question.module, inquiry.question.request]);
-  }
-
-  #heard(key: string, answer: TaskAnswer): void {
-    const { question, hearers, later } = this.#inquiries.get(key)!;
-    this.#inquiries.delete(key);
-    if (answer.status === "ended") for (const hear of later) hear(answer);
-    else if (later.size > 0) this.#inquire(key, { question, hearers: later, later: new Set() });
-    for (const hear of hearers) hear(answer);
+    return this.#inquiries.ask(question, hear);
   }
 
   /** Ends the thread once its tasks have ended; after `graceMs` in any case. */
@@ -336,7 +232,7 @@ export class WorkerThread implements TaskSource {
   #kill(job: PoolJob, slot: number): void {
     const given: PoolJob[] = [];
     for (const each of this.queued()) if (isMovable(each) && this.takeBack(each)) given.push(each);
-    if (this.#jobs[slot] === job && Atomics.load(this.#words, slot) === CANCEL) {
+    if (this.#slots.jobIn(slot) === job && this.#slots.word(slot) === CANCEL) {
       this.isRetiring = true;
       this.#isKilled = true;
       const { graceMs } = this.#setup;
@@ -350,13 +246,9 @@ export class WorkerThread implements TaskSource {
   /** The order could not be sent. */
   #refuse(order: RunOrder, cause: unknown): void {
     const slot = order[1];
-    const job = this.#jobs[slot];
-    if (job === null || job === undefined) {
-      this.#freeSlot(slot); // withdrawn, and the worker never hears of it
-      return;
-    }
-    const error = isCloneTrouble(cause) ? argumentError(job, cause) : cause;
-    this.#end(slot, { status: "failed", error, done: null, runMs: 0 });
+    const job = this.#slots.jobIn(slot);
+    if (job === null) this.#slots.free(slot); // withdrawn, and the worker never hears of it
+    else this.#end(slot, { status: "failed", error: refusalOf(job, cause), done: null, runMs: 0 });
   }
 
   #receive(first: Reply): void {
@@ -392,10 +284,8 @@ export class WorkerThread implements TaskSource {
    */
   #unreadable(error: unknown): void {
     const suspects = new Map<number, PoolJob>();
-    for (let slot = FIRST_SLOT; slot < this.#jobs.length; slot++) {
-      const job = this.#jobs[slot];
-      if (job === null || job === undefined) continue;
-      if (Atomics.load(this.#words, slot) === ENDED) suspects.set(slot, job);
+    for (const [slot, job] of this.#slots.jobs()) {
+      if (this.#slots.hasEnded(slot)) suspects.set(slot, job);
       else if (job.shape === "stream" && this.hasBegun(job)) {
         this.#torn.set(slot, error);
         this.cancel(job, "a value of it could not be read");
@@ -409,7 +299,7 @@ export class WorkerThread implements TaskSource {
       for (let next = this.isGone ? null : this.#take(); next !== null; next = this.#take()) this.#handle(next);
       let wasOutcome = false;
       for (const [slot, job] of suspects) {
-        if (this.#jobs[slot] !== job) continue;
+        if (this.#slots.jobIn(slot) !== job) continue;
         wasOutcome = true;
         this.#end(slot, { status: "failed", error: new JobCloneError(job, "the result", error), done: null, runMs: 0 });
       }
@@ -421,10 +311,10 @@ export class WorkerThread implements TaskSource {
   #endUnread(message: number, cause: unknown): void {
     const slots = this.#outbox.lost(message);
     for (const slot of slots) {
-      const job = this.#jobs[slot];
-      const word = Atomics.load(this.#words, slot);
-      if (word === WITHDRAWN) this.#freeSlot(slot);
-      if (word !== QUEUED || job === null || job === undefined) continue;
+      const job = this.#slots.jobIn(slot);
+      const word = this.#slots.word(slot);
+      if (word === WITHDRAWN) this.#slots.free(slot);
+      if (word !== QUEUED || job === null) continue;
       if (slots.length > 1) {
         this.#outbox.post(this.#orderOf(job, slot));
         continue;
@@ -436,8 +326,9 @@ export class WorkerThread implements TaskSource {
 
   /** One message less of what jobs tell is on its way. */
   #noteNews(): void {
-    if (Atomics.sub(this.#words, NEWS, 1) - 1 > ROOM_AGAIN) return;
-    if (Atomics.compareExchange(this.#words, HELD, 1, 0) === 1) this.#outbox.post(["room"]);
+    const { words } = this.#slots;
+    if (Atomics.sub(words, NEWS, 1) - 1 > ROOM_AGAIN) return;
+    if (Atomics.compareExchange(words, HELD, 1, 0) === 1) this.#outbox.post(["room"]);
   }
 
   #handle(reply: Reply): void {
@@ -445,14 +336,19 @@ export class WorkerThread implements TaskSource {
       case "value":
         this.#end(reply[1], { status: "succeeded", value: reply[2], runMs: reply[3] });
         break;
-      case "error":
-        this.#endByError(reply[1], reply[2], reply[3]);
+      case "error": {
+        const [, slot, reported, runMs] = reply;
+        const job = this.#slots.jobIn(slot);
+        if (job === null) break;
+        const error = errorOf(job, reported, `thread "${this.name}"`);
+        this.#end(slot, { status: "failed", error, done: reported.done, runMs });
         break;
+      }
       case "cancelled":
         this.#end(reply[1], { status: "cancelled", reason: reply[2], runMs: reply[3] });
         break;
       case "skipped":
-        this.#freeSlot(reply[1]);
+        this.#slots.free(reply[1]);
         this.#owner.freed(this);
         break;
       case "unread":
@@ -462,8 +358,8 @@ export class WorkerThread implements TaskSource {
       case "log":
       case "item": {
         if (reply[0] !== "item") this.#noteNews();
-        const job = this.#jobs[reply[1]];
-        if (job !== null && job !== undefined) this.#owner.news(job, reply[0], reply[2]);
+        const job = this.#slots.jobIn(reply[1]);
+        if (job !== null) this.#owner.news(job, reply[0], reply[2]);
         break;
       }
       case "ready":
@@ -478,28 +374,17 @@ export class WorkerThread implements TaskSource {
         this.#forget(reply[1]);
         break;
       case "inspected":
-        this.#heard(
+        this.#inquiries.heard(
           reply[1],
           reply[2] === null ? { status: "answered", value: reply[3] } : { status: "failed", why: reply[2] },
         );
     }
   }
 
-  #endByError(slot: number, reported: ReportedError, runMs: number): void {
-    const job = this.#jobs[slot];
-    if (job === null || job === undefined) return;
-    const cause = decodeError(reported.error);
-    let error: unknown;
-    if (reported.reason === "not-found") error = new JobNotFoundError(job, job.job.url, reported.text);
-    else if (reported.reason === "not-cloneable") error = new JobCloneError(job, reported.text, cause);
-    else error = new JobError(job, cause, `thread "${this.name}"`, reported.index ?? undefined);
-    this.#end(slot, { status: "failed", error, done: reported.done, runMs });
-  }
-
   #end(slot: number, end: JobEnd): void {
-    const job = this.#jobs[slot];
-    if (job === null || job === undefined) return;
-    this.#jobs[slot] = null;
+    const job = this.#slots.jobIn(slot);
+    if (job === null) return;
+    this.#slots.empty(slot);
     job.place = null;
     this.#clearGrace(slot);
     const torn = this.#torn.get(slot);
@@ -508,7 +393,7 @@ export class WorkerThread implements TaskSource {
     }
     this.served++;
     this.meanRunMs = this.served === 1 ? end.runMs : this.meanRunMs + (end.runMs - this.meanRunMs) * RUN_WEIGHT;
-    this.#freeSlot(slot);
+    this.#slots.free(slot);
     this.#release();
     this.#owner.settled(this, job, end);
     this.#owner.freed(this);
@@ -520,19 +405,13 @@ export class WorkerThread implements TaskSource {
     this.#graces.delete(slot);
   }
 
-  #freeSlot(slot: number): void {
-    Atomics.store(this.#words, slot, FREE);
-    this.#free.push(slot);
-  }
-
   #release(): void {
     if (--this.size === 0) this.#port.unref();
   }
 
   #exited(code: number): void {
-    // What it had said before it died.
+    this.isGone = true; // before what it said last is heard: nothing is given to it for that
     for (let said = this.#take(); said !== null; said = this.#take()) this.#handle(said);
-    this.isGone = true;
     taskSources.delete(this);
     this.#outbox.close();
     if (this.#stopTimer !== undefined && this.#stopTimer !== null) systemHost.clear(this.#stopTimer);
@@ -540,15 +419,13 @@ export class WorkerThread implements TaskSource {
     for (const slot of asked) this.#clearGrace(slot);
     this.#port.close();
     for (const answer of this.#questions.values()) answer([]);
-    for (const key of [...this.#inquiries.keys()]) this.#heard(key, { status: "ended" });
+    this.#inquiries.end();
     const orphans: PoolJob[] = [];
-    for (let slot = 0; slot < this.#jobs.length; slot++) {
-      const job = this.#jobs[slot];
-      if (job === null || job === undefined) continue;
-      this.#jobs[slot] = null;
+    for (const [slot, job] of this.#slots.jobs()) {
+      this.#slots.empty(slot);
       job.place = null;
       this.size--;
-      const hasBegun = Atomics.load(this.#words, slot) !== QUEUED;
+      const hasBegun = this.#slots.word(slot) !== QUEUED;
       if (this.#isKilled && asked.has(slot)) {
         this.#owner.settled(this, job, {
           status: "cancelled",
@@ -564,39 +441,6 @@ export class WorkerThread implements TaskSource {
   }
 }
 
-/** Whether it may be sent to a second thread when the first one has not begun it: what was moved is gone. */
-export function isMovable(job: PoolJob): boolean {
-  return job.transfer === null && (job.shape === "batch" || !hasEnds(job.args));
-}
-
-/** The environment of the process with its compile cache, if it has one that threads do not see: they need not strip and compile again. */
-function environment(): NodeJS.ProcessEnv | null {
-  const directory = nodeModule.getCompileCacheDir?.();
-  if (directory === undefined || nodeProcess.env["NODE_COMPILE_CACHE"] !== undefined) return null;
-  return { ...nodeProcess.env, NODE_COMPILE_CACHE: dirname(directory) };
-}
-
 function isNews(reply: Reply): boolean {
   return reply[0] === "progress" || reply[0] === "log";
-}
-
-function extrasOf(job: PoolJob): Extras | null {
-  const remainingMs = job.remainingMs();
-  const name = job.name === job.job.name ? null : job.name;
-  if (remainingMs === Infinity && name === null && job.locals === null && !job.hasOwnKey) return null;
-  return {
-    name,
-    idempotencyKey: job.idempotencyKey,
-    remainingMs: remainingMs === Infinity ? null : remainingMs,
-    locals: job.locals,
-  };
-}
-
-function isCloneTrouble(error: unknown): boolean {
-  return error instanceof Error && error.name === "DataCloneError";
-}
-
-function reasonText(reason: unknown): unknown {
-  if (reason === undefined || reason === null || typeof reason === "number") return reason;
-  return reason instanceof Error ? reason.message : undefined;
 }
