@@ -217,17 +217,17 @@ export class Scope {
   spawn(first: SpawnOptions | TaskFunction<readonly unknown[], unknown>, ...rest: unknown[]): Task<unknown> {
     if (typeof first === "function") return this.launch(first(...rest), first);
     const [fn, ...args] = rest as [TaskFunction<readonly unknown[], unknown>, ...unknown[]];
-    checkFunction("spawn", fn);
+    checkFunction("spawn", fn ?? first);
     return this.launch(fn(...args), first?.name ?? fn);
   }
 
-  /** @internal */
-  launch<T>(body: Operation<T>, label: string | { readonly name: string }): Task<T> {
+  /** @param isHeld Whether it does not run until its `schedule` is called. @internal */
+  launch<T>(body: Operation<T>, label: string | { readonly name: string }, isHeld = false): Task<T> {
     if (this.#state !== "open")
       throw new ScopeClosedError(`spawn "${(typeof label === "string" ? label : label.name) || "task"}"`, this.name);
     const task = Task.create<T>(this, body, label);
     this.#children.push(task as Task<unknown>);
-    task.schedule();
+    if (!isHeld) task.schedule();
     return task;
   }
 

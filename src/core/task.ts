@@ -23,7 +23,7 @@ import { captureAwaitStack, formatFrame } from "./await-stack.ts";
 import type { StackFrame } from "./await-stack.ts";
 import { Cancelled } from "./cancelled.ts";
 import { CancelledError, ForeignYieldError, InternalError, notAnOperation, UsageError } from "./errors.ts";
-import type { AsyncContext, LoopPort } from "./loop-port.ts";
+import type { AsyncContext, LoopPort, Runnable } from "./loop-port.ts";
 import { isOperation, running, SUSPEND_TOKEN, SUSPENDED, Wait } from "./operation.ts";
 import type { Blocker, Coroutine, Frame, Operation, RunningTask, Started, Suspend, Waiter } from "./operation.ts";
 import type { ProbeHub, TaskView } from "./probe.ts";
@@ -44,6 +44,8 @@ export interface TaskLoop extends LoopPort {
   readonly asyncContext: AsyncContext | null;
   /** @internal */
   lastTaskId: number;
+  /** @internal */
+  runAtOnce(runnable: Runnable): void;
   /** Makes the task's own scope, see `Task.ownScope`. @internal */
   createTaskScope(task: Task<unknown>, owner: TaskScope): TaskScope;
 }
@@ -399,13 +401,14 @@ export class Task<T> implements TaskView, Operation<T>, PromiseLike<T> {
     this.flags &= ~OBSERVED;
   }
 
-  /** The first step comes in the next turn. @internal */
-  schedule(): void {
+  /** The first step comes in the next turn; with `atOnce` inside the caller where that can be, see `EventLoop.runAtOnce`. @internal */
+  schedule(atOnce = false): void {
     this.become(READY);
     const { loop } = this;
     if (loop.asyncContext !== null) this.context = loop.asyncContext.capture();
     if (loop.probes !== null) loop.probes.taskSpawned?.(this);
-    loop.enqueue(this);
+    if (atOnce) loop.runAtOnce(this);
+    else loop.enqueue(this);
   }
 
   /** One step: from where it waits to where it waits next. Called by the loop only. @internal */

@@ -12,6 +12,7 @@
  * How the outcome gets to the client differs between node:http, fastify and hono: that is what the subclasses know.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import type { Cancelled, EventLoop, Operation, Scope, Task } from "../../core/index.ts";
 import type { Timer } from "../../lowlevel.ts";
 import type { Watcher } from "../../core/index.ts";
@@ -19,6 +20,7 @@ import { ClientGone, HttpFailure, outOfTime, RequestAborted, shuttingDown, wasCa
 import type { ResponseWait } from "./response-waits.ts";
 import type { RequestEnd, RequestOutcome } from "./request-end.ts";
 import { cutResponse } from "./problem-response.ts";
+import { acceptedBytes } from "./accepted-bytes.ts";
 import { dropRest } from "./request-body.ts";
 
 /**
@@ -47,6 +49,10 @@ export interface Admission {
   /** Whether anybody reads the ends of requests; if not, nothing is measured. */
   readonly isLogging: boolean;
   readonly locals: ReadonlyMap<object, unknown> | null;
+  /** How long a client may take nothing of its response. */
+  readonly sendTimeoutMs: number;
+  /** A client took nothing for that long; its connection is cut. */
+  countStalled(): void;
   /** Its task has settled. */
   settled(): void;
   /** It gives back its place. */
@@ -66,6 +72,7 @@ const CLOSED = 2;
 const GONE = 4; // the client left before the response was complete
 const RELEASED = 8;
 const DRAINS = 16; // listens to "drain"
+const STALLED = 32; // the client took nothing of the response for too long
 
 export abstract class Exchange implements Watcher, Timer {
   before: Watcher | null = null;
@@ -82,9 +89,10 @@ export abstract class Exchange implements Watcher, Timer {
   waiting: ResponseWait | null = null;
   /** Whether it counts against the limit. Kept by who admits. */
   hasPlace = false;
-  #flags = 0;
-  #startedAt = 0;
-  #bytesBefore = 0;
+  private flags = 0;
+  private startedAt = 0;
+  private bytesBefore = 0;
+  private acceptedBefore = 0;
 
   constructor(
     admission: Admission,
@@ -97,16 +105,16 @@ export abstract class Exchange implements Watcher, Timer {
     this.onDisconnect = settings.onDisconnect;
     this.request = request;
     this.response = response;
-    if (response === null) this.#flags = CLOSED;
+    if (response === null) this.flags = CLOSED;
     else {
       (response as Keyed)[EXCHANGE] = this;
       response.on("close", responseClosed);
       // A hook in front may have waited while the client went away: then no event comes any more.
-      if (hasClosed(response)) this.#flags = response.writableEnded ? CLOSED : CLOSED | GONE;
+      if (hasClosed(response)) this.flags = response.writableEnded ? CLOSED : CLOSED | GONE;
     }
     if (admission.isLogging) {
-      this.#startedAt = admission.loop.now();
-      if (request !== null && request.httpVersionMajor === 1) this.#bytesBefore = request.socket.bytesWritten;
+      this.startedAt = admission.loop.now();
+      if (request !== null && request.httpVersionMajor === 1) this.bytesBefore = request.socket.bytesWritten;
     }
   }
 
@@ -137,12 +145,12 @@ export abstract class Exchange implements Watcher, Timer {
 
   /** Whether the response has closed. Then nobody can be told anything. */
   get isClosed(): boolean {
-    return (this.#flags & CLOSED) !== 0 && this.response !== null;
+    return (this.flags & CLOSED) !== 0 && this.response !== null;
   }
 
   /** Whether the client went away before the response was complete. */
   get isGone(): boolean {
-    return (this.#flags & GONE) !== 0;
+    return (this.flags & GONE) !== 0;
   }
 
   /** What the task runs. */
@@ -155,20 +163,21 @@ export abstract class Exchange implements Watcher, Timer {
   /** Makes its task. */
   begin(scope: Scope): void {
     const { admission } = this;
-    const task = scope.launch(this.body(), this);
+    const task = scope.launch(this.body(), this, true);
     this.task = task;
     if (admission.locals !== null) task.locals = admission.locals;
     const { timeoutMs } = this.settings;
     if (timeoutMs !== Infinity) (task.ownScope() as Scope).deadline = admission.loop.now() + timeoutMs;
     task.watch(this);
     if (this.isGone && this.onDisconnect === "detach") this.release();
+    task.schedule(true); // as an async handler would
   }
 
   /** It gets no task, and nobody is left who could be told. */
   drop(): void {
-    this.#flags |= SETTLED;
+    this.flags |= SETTLED;
     this.dropped();
-    this.#releaseIfOver();
+    this.releaseIfOver();
   }
 
   /** Called by `drop`, for whoever waits for an answer all the same. */
@@ -177,58 +186,75 @@ export abstract class Exchange implements Watcher, Timer {
   /** It gets no task; the client is told why. */
   refuse(error: unknown, outcome: RequestOutcome): void {
     this.outcome = outcome;
-    this.#tell(error);
-    this.#flags |= SETTLED;
-    this.#releaseIfOver();
+    this.tell(error);
+    this.flags |= SETTLED;
+    this.releaseIfOver();
   }
 
   taskSettled(task: Task<unknown>): void {
-    this.#flags |= SETTLED;
+    this.flags |= SETTLED;
     const outcome = task.outcome!;
     if (outcome.status === "succeeded") {
       try {
         this.succeeded(outcome.value);
       } catch (error) {
-        this.#failedWith(error);
+        this.failedWith(error);
       }
-    } else if (outcome.status === "failed") this.#failedWith(outcome.error);
-    else this.#cancelledBy(outcome.cancelled);
+    } else if (outcome.status === "failed") this.failedWith(outcome.error);
+    else this.cancelledBy(outcome.cancelled);
     this.admission.settled();
-    this.#releaseIfOver();
+    this.releaseIfOver();
   }
 
-  /** Stood in line for too long. */
+  /** Stood in line for too long; or it is time to see whether the client takes what was written. */
   fire(): void {
     if (this.admission.leaveLine(this)) this.refuse(this.admission.refusal(), "timeout");
+    else this.checkSending();
   }
 
   /** Its response is closed: all of it was sent, or the client has gone. */
   closed(): void {
     if (this.isClosed) return;
-    this.#flags |= CLOSED;
-    if (!this.response!.writableEnded && (this.#flags & SETTLED) === 0) this.#clientLeft();
+    this.flags |= CLOSED;
+    if (this.heapIndex !== -1) this.admission.loop.removeTimer(this);
+    if (!this.response!.writableEnded && (this.flags & SETTLED) === 0) this.clientLeft();
     this.waiting?.responseClosed();
-    this.#releaseIfOver();
+    this.releaseIfOver();
   }
 
   /** Counts the request as over, whatever its task does. */
   protected release(): void {
-    if ((this.#flags & RELEASED) !== 0) return;
-    this.#flags |= RELEASED;
+    if ((this.flags & RELEASED) !== 0) return;
+    this.flags |= RELEASED;
     if (this.request !== null && !this.request.complete) dropRest(this.request);
     this.admission.released(this);
   }
 
   /** Listens for room in the connection, once for each response. */
   listenToDrain(): void {
-    if ((this.#flags & DRAINS) !== 0) return;
-    this.#flags |= DRAINS;
+    if ((this.flags & DRAINS) !== 0) return;
+    this.flags |= DRAINS;
     this.response!.on("drain", responseDrained);
+  }
+
+  /**
+   * From now on the client has to take something every `sendTimeoutMs`. Called when an answer has not gone out at once; most have, so with
+   * node:http and fastify there is no timer for a request. hono writes only after the handler has ended, so there each has one.
+   */
+  watchSending(): void {
+    const { sendTimeoutMs, loop } = this.admission;
+    // The streams of HTTP/2 share a connection: of each alone nobody knows what was taken.
+    if (this.heapIndex !== -1 || sendTimeoutMs === Infinity || this.request?.httpVersionMajor !== 1) return;
+    const socket = this.request.socket as Socket | null | undefined; // made requests, as of tests, may have none
+    if (socket === null || socket === undefined) return;
+    this.acceptedBefore = acceptedBytes(socket);
+    loop.addTimer(this, loop.now() + sendTimeoutMs);
   }
 
   /** The line for the log. */
   toEnd(): RequestEnd {
-    const isGone = (this.#flags & GONE) !== 0;
+    const isStalled = (this.flags & STALLED) !== 0;
+    const isGone = !isStalled && (this.flags & GONE) !== 0;
     const { request } = this;
     const isCounted = request !== null && request.httpVersionMajor === 1;
     return {
@@ -236,24 +262,24 @@ export abstract class Exchange implements Watcher, Timer {
       path: this.path,
       route: this.route,
       status: isGone ? 499 : this.status,
-      bytes: isCounted ? request.socket.bytesWritten - this.#bytesBefore : undefined,
-      durationMs: this.admission.loop.now() - this.#startedAt,
-      outcome: isGone ? "disconnected" : this.outcome,
+      bytes: isCounted ? request.socket.bytesWritten - this.bytesBefore : undefined,
+      durationMs: this.admission.loop.now() - this.startedAt,
+      outcome: isStalled ? "stalled" : isGone ? "disconnected" : this.outcome,
     };
   }
 
-  #clientLeft(): void {
-    this.#flags |= GONE;
+  private clientLeft(): void {
+    this.flags |= GONE;
     const { task } = this;
     if (task === null) {
       if (this.admission.leaveLine(this)) this.drop();
-    } else if (this.onDisconnect === "cancel") task.cancel(CLIENT_GONE);
+    } else if (this.onDisconnect === "cancel") task.cancel((this.flags & STALLED) === 0 ? CLIENT_GONE : CLIENT_STALLED);
     else if (this.onDisconnect === "detach") this.release();
   }
 
-  #failedWith(error: unknown): void {
+  private failedWith(error: unknown): void {
     this.outcome = "failed";
-    const isGone = (this.#flags & GONE) !== 0;
+    const isGone = (this.flags & GONE) !== 0;
     // What comes of the client's leaving is no news; everything else is somebody's fault and must be heard of.
     if (isGone && (error instanceof ClientGone || error instanceof RequestAborted)) return;
     // A framework that is told decides itself what is worth reporting. A failure on purpose is none, but what caused one of ours is.
@@ -263,24 +289,24 @@ export abstract class Exchange implements Watcher, Timer {
     ) {
       this.admission.reportError(error, this);
     }
-    if (!isGone) this.#tell(error);
+    if (!isGone) this.tell(error);
   }
 
-  #cancelledBy(cancelled: Cancelled): void {
-    if ((this.#flags & GONE) !== 0 && this.onDisconnect === "cancel") return;
+  private cancelledBy(cancelled: Cancelled): void {
+    if ((this.flags & GONE) !== 0 && this.onDisconnect === "cancel") return;
     if (cancelled.source === "deadline") {
       this.outcome = "timeout";
-      this.#tell(outOfTime());
+      this.tell(outOfTime());
     } else if (this.admission.isClosing) {
       this.outcome = "shutdown";
-      this.#tell(shuttingDown());
+      this.tell(shuttingDown());
     } else {
       this.outcome = "cancelled";
-      this.#tell(wasCancelled());
+      this.tell(wasCancelled());
     }
   }
 
-  #tell(error: unknown): void {
+  private tell(error: unknown): void {
     try {
       this.failed(error);
     } catch (problem) {
@@ -289,13 +315,33 @@ export abstract class Exchange implements Watcher, Timer {
     }
   }
 
-  #releaseIfOver(): void {
-    if ((this.#flags & (SETTLED | CLOSED)) === (SETTLED | CLOSED)) this.release();
+  private releaseIfOver(): void {
+    const over = this.flags & (SETTLED | CLOSED);
+    if (over === (SETTLED | CLOSED)) this.release();
+    else if (over === SETTLED && !isHandedOver(this.response!)) this.watchSending();
+  }
+
+  private checkSending(): void {
+    const { socket } = this.request!;
+    if (socket.destroyed) return; // another of its requests has cut it; "close" is on its way
+    const accepted = acceptedBytes(socket);
+    // With nothing left to send it is not the client that keeps us waiting but a source, or the response before this one.
+    if (accepted === this.acceptedBefore && socket.writableLength > 0) {
+      this.flags |= STALLED;
+      this.admission.countStalled();
+      socket.destroy(); // the rest follows from its "close"
+    } else this.watchSending();
   }
 }
 
 /** The reason that a cancelled handler finds in its `Cancelled`. */
 export const CLIENT_GONE = "the client has closed the connection";
+const CLIENT_STALLED = "the client has taken nothing of the response for too long";
+
+/** Whether the system has all of it. */
+function isHandedOver(response: ServerResponse): boolean {
+  return response.writableEnded && response.writableLength === 0;
+}
 
 function hasClosed(response: ServerResponse): boolean {
   // The one of HTTP/2 has no such property.

@@ -126,10 +126,10 @@ function wrapRoute(route: Route, requests: Requests): void {
 }
 
 class FastifyExchange extends Exchange {
-  readonly #fn: FastifyHandler;
-  readonly #app: FastifyInstance;
-  readonly #fastifyRequest: FastifyRequest;
-  readonly #reply: FastifyReply;
+  private readonly fn: FastifyHandler;
+  private readonly app: FastifyInstance;
+  private readonly fastifyRequest: FastifyRequest;
+  private readonly reply: FastifyReply;
 
   constructor(
     requests: Requests,
@@ -142,10 +142,10 @@ class FastifyExchange extends Exchange {
   ) {
     super(requests, settings, request.raw, reply.raw);
     this.route = url;
-    this.#fn = fn;
-    this.#app = app;
-    this.#fastifyRequest = request;
-    this.#reply = reply;
+    this.fn = fn;
+    this.app = app;
+    this.fastifyRequest = request;
+    this.reply = reply;
   }
 
   protected override get isFramed(): boolean {
@@ -153,8 +153,8 @@ class FastifyExchange extends Exchange {
   }
 
   protected *body(): Coroutine<void> {
-    const reply = this.#reply;
-    const value = yield* this.#fn.call(this.#app, this.#fastifyRequest, reply);
+    const reply = this.reply;
+    const value = yield* this.fn.call(this.app, this.fastifyRequest, reply);
     if (reply.sent || value === reply || this.isClosed) return;
     const body = value instanceof Reply ? bodyOf(value, reply) : value;
     if (!isStreamed(body, value instanceof Reply)) {
@@ -168,7 +168,7 @@ class FastifyExchange extends Exchange {
   protected succeeded(): void {}
 
   protected failed(error: unknown): void {
-    const reply = this.#reply;
+    const reply = this.reply;
     if (this.isClosed) return;
     if (reply.sent && !reply.raw.headersSent) {
       // Hijacked: fastify does not want to hear of it, and nobody else is going to answer.

@@ -18,7 +18,6 @@ import { Reply } from "./reply.ts";
 import type { ReplyChunk } from "./reply.ts";
 import { Requests, settingsOf } from "./requests.ts";
 import type { HandlerOptions, RequestsOptions, RequestsStatistics } from "./requests.ts";
-import { startNow } from "./start-now.ts";
 
 /** Returns a `Response`, or a `reply` or `eventStream`. */
 export type HonoHandler<E extends Env, P extends string, I extends Input> = (
@@ -90,7 +89,6 @@ function handlerOf<E extends Env, P extends string, I extends Input>(
     const requests = requestsFor();
     const exchange = new HonoExchange(requests, settings, fn as unknown as HonoHandler<Env, string, Input>, c as never);
     requests.admit(exchange);
-    if (exchange.task !== null) startNow(requests.loop, exchange.task);
     return exchange.answer();
   };
 }
@@ -107,29 +105,29 @@ interface NodeBindings {
 }
 
 class HonoExchange extends Exchange {
-  readonly #fn: HonoHandler<Env, string, Input>;
-  readonly #c: Context;
-  #result: { readonly response?: Response; readonly error?: unknown } | null = null;
-  #resolve: ((response: Response) => void) | null = null;
-  #reject: ((error: unknown) => void) | null = null;
+  private readonly fn: HonoHandler<Env, string, Input>;
+  private readonly c: Context;
+  private result: { readonly response?: Response; readonly error?: unknown } | null = null;
+  private resolve: ((response: Response) => void) | null = null;
+  private reject: ((error: unknown) => void) | null = null;
 
   constructor(requests: Requests, settings: HandlerSettings, fn: HonoHandler<Env, string, Input>, c: Context) {
     const node = c.env as NodeBindings | undefined;
     super(requests, settings, node?.incoming ?? null, node?.outgoing ?? null);
-    this.#fn = fn;
-    this.#c = c;
+    this.fn = fn;
+    this.c = c;
   }
 
   override get method(): string {
-    return this.#c.req.method;
+    return this.c.req.method;
   }
 
   override get path(): string {
-    return this.#c.req.path;
+    return this.c.req.path;
   }
 
   override get status(): number {
-    return this.response === null ? (this.#result?.response?.status ?? 500) : super.status;
+    return this.response === null ? (this.result?.response?.status ?? 500) : super.status;
   }
 
   protected override get isFramed(): boolean {
@@ -138,11 +136,11 @@ class HonoExchange extends Exchange {
 
   /** What hono gets. */
   answer(): Response | Promise<Response> {
-    const result = this.#result;
+    const result = this.result;
     if (result === null) {
       return new Promise((resolve, reject) => {
-        this.#resolve = resolve;
-        this.#reject = reject;
+        this.resolve = resolve;
+        this.reject = reject;
       });
     }
     if (result.response === undefined) throw result.error;
@@ -150,9 +148,9 @@ class HonoExchange extends Exchange {
   }
 
   protected *body(): Coroutine<void> {
-    const value = yield* this.#fn(this.#c);
+    const value = yield* this.fn(this.c);
     if (!(value instanceof Reply)) {
-      this.#give(value);
+      this.give(value);
       return;
     }
     const { body } = value;
@@ -162,11 +160,12 @@ class HonoExchange extends Exchange {
       for (const one of Array.isArray(text) ? text : [text]) headers.append(name, String(one));
     }
     if (body === undefined || body === null || typeof body === "string" || body instanceof Uint8Array) {
-      this.#give(new Response((body ?? null) as string | null, { status, headers }));
+      this.give(new Response((body ?? null) as string | null, { status, headers }));
       return;
     }
     const chunks = new EncodedChunks(sequenceOf(body as SequenceSource<ReplyChunk>));
-    this.#give(new Response(toReadableStream<Uint8Array>(chunks), { status, headers }));
+    this.give(new Response(toReadableStream<Uint8Array>(chunks), { status, headers }));
+    if (!this.isClosed) this.watchSending();
     yield* chunks.end; // what feeds the stream belongs to this task
   }
 
@@ -174,7 +173,7 @@ class HonoExchange extends Exchange {
 
   protected failed(error: unknown): void {
     const isKnown = this.outcome === "failed";
-    this.#fail(isKnown ? error : exposedFailure(error));
+    this.fail(isKnown ? error : exposedFailure(error));
   }
 
   override taskSettled(task: never): void {
@@ -183,19 +182,19 @@ class HonoExchange extends Exchange {
   }
 
   protected override dropped(): void {
-    if (this.#result === null) this.#give(new Response(null, { status: 499 })); // nobody reads it
+    if (this.result === null) this.give(new Response(null, { status: 499 })); // nobody reads it
   }
 
-  #give(response: Response): void {
-    if (this.#result !== null) return;
-    this.#result = { response };
-    this.#resolve?.(response);
+  private give(response: Response): void {
+    if (this.result !== null) return;
+    this.result = { response };
+    this.resolve?.(response);
   }
 
-  #fail(error: unknown): void {
-    if (this.#result !== null) return;
-    this.#result = { error };
-    this.#reject?.(error);
+  private fail(error: unknown): void {
+    if (this.result !== null) return;
+    this.result = { error };
+    this.reject?.(error);
   }
 }
 

@@ -102,7 +102,7 @@ export function checkHandler(what: string, handler: unknown): void {
 }
 
 class RawExchange extends Exchange {
-  readonly #handler: RawHandler;
+  private readonly handler: RawHandler;
 
   constructor(
     requests: Admission & { readonly settings: HandlerSettings },
@@ -111,11 +111,11 @@ class RawExchange extends Exchange {
     response: ServerResponse,
   ) {
     super(requests, requests.settings, request, response);
-    this.#handler = handler;
+    this.handler = handler;
   }
 
   protected body(): Operation<unknown> {
-    return this.#handler(this.request!, this.response!);
+    return this.handler(this.request!, this.response!);
   }
 
   protected succeeded(): void {
@@ -128,7 +128,7 @@ class RawExchange extends Exchange {
 }
 
 class AnswerExchange extends Exchange {
-  readonly #handler: Handler;
+  private readonly handler: Handler;
 
   constructor(
     requests: Admission & { readonly settings: HandlerSettings },
@@ -137,12 +137,12 @@ class AnswerExchange extends Exchange {
     response: ServerResponse,
   ) {
     super(requests, requests.settings, request, response);
-    this.#handler = handler;
+    this.handler = handler;
   }
 
   /** The answer is written inside the task, so that a stream is part of it, and what feeds the stream too. */
   protected body(): Operation<unknown> {
-    return answer(this, this.#handler);
+    return answer(this, this.handler);
   }
 
   protected succeeded(): void {}

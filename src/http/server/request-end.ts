@@ -12,6 +12,8 @@ export type RequestOutcome =
   | "timeout"
   /** the client went away before the response was complete: status 499, nothing was written */
   | "disconnected"
+  /** the client took nothing of the response for `sendTimeoutMs`, and the connection was cut */
+  | "stalled"
   /** the server ended */
   | "shutdown"
   /** it was not admitted: too many others, or the server ends */

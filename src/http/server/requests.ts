@@ -45,6 +45,11 @@ export interface RequestsOptions extends HandlerOptions {
   readonly queueLimit?: number;
   /** How long a request may stand in line, in milliseconds; then it gets a 503. Default: 10,000. */
   readonly queueMs?: number;
+  /**
+   * How long a client may take nothing of its response, in milliseconds; then the connection is cut, and what was not sent is let go of.
+   * Counts while something waits to be sent, whether the answer was given as a whole or is a stream; HTTP/1.1 only. Default: 60,000.
+   */
+  readonly sendTimeoutMs?: number;
   /** What a refused client is told to wait, by `retry-after`. Default: 1,000 ms. */
   readonly retryAfterMs?: number;
   /**
@@ -65,6 +70,8 @@ export interface RequestsStatistics {
   readonly handlers: number;
   readonly limit: number;
   readonly queueLimit: number;
+  /** Connections that were cut because the client took nothing of a response; since the server was made. */
+  readonly stalled: number;
 }
 
 export class Requests implements Admission {
@@ -74,6 +81,7 @@ export class Requests implements Admission {
   readonly settings: HandlerSettings;
   readonly isLogging: boolean;
   readonly locals: ReadonlyMap<object, unknown> | null;
+  readonly sendTimeoutMs: number;
   readonly #options: RequestsOptions;
   readonly #limit: number;
   readonly #queueLimit: number;
@@ -87,6 +95,7 @@ export class Requests implements Admission {
   #state: "open" | "draining" | "closing" = "open";
   #active = 0;
   #handlers = 0;
+  #stalled = 0;
   #idle: Future<void> | null = null;
   /** Called when a place becomes free while the server drains. */
   onRelease: (() => void) | null = null;
@@ -98,6 +107,7 @@ export class Requests implements Admission {
     this.loop = options.loop ?? (running.loop as EventLoop | null) ?? (sharedLoop ??= makeSharedLoop());
     this.settings = settingsOf(options);
     this.isLogging = options.onRequestEnd !== undefined;
+    this.sendTimeoutMs = options.sendTimeoutMs ?? 60_000; // that of nginx
     this.#limit = options.limit ?? 10_000;
     this.#queueLimit = options.queueLimit ?? 1_000;
     this.#queueMs = options.queueMs ?? 10_000;
@@ -144,7 +154,12 @@ export class Requests implements Admission {
       handlers: this.#handlers,
       limit: this.#limit,
       queueLimit: this.#queueLimit,
+      stalled: this.#stalled,
     });
+  }
+
+  countStalled(): void {
+    this.#stalled++;
   }
 
   settled(): void {
@@ -276,6 +291,8 @@ function checkRequestsOptions(options: RequestsOptions): void {
   checkCount("queueLimit", options.queueLimit, 0);
   checkMs("queueMs", options.queueMs);
   checkMs("retryAfterMs", options.retryAfterMs);
+  checkMs("sendTimeoutMs", options.sendTimeoutMs);
+  if (options.sendTimeoutMs === 0) throw new UsageError("sendTimeoutMs must be above 0; Infinity means no limit");
 }
 
 /** With the defaults. @throws {UsageError} for what is none of the three ways, or no duration. */

@@ -14,6 +14,7 @@ export interface AwaitedResponse {
   readonly isClosed: boolean;
   waiting: ResponseWait | null;
   listenToDrain(): void;
+  watchSending(): void;
 }
 
 /** A wait for the response: for room in it, or for its end. */
@@ -61,6 +62,7 @@ export class DrainWait extends ResponseWait {
   protected start(task: Waiter): Started<void> {
     if (this.exchange.isClosed) return task.fail(this, new ClientGone(this.exchange.name));
     this.exchange.listenToDrain();
+    this.exchange.watchSending();
     return this.parkFor(task);
   }
 
@@ -80,7 +82,9 @@ export class CloseWait extends ResponseWait {
   }
 
   protected start(task: Waiter): Started<void> {
-    return this.exchange.isClosed ? task.complete(this, undefined) : this.parkFor(task);
+    if (this.exchange.isClosed) return task.complete(this, undefined);
+    this.exchange.watchSending();
+    return this.parkFor(task);
   }
 
   drained(): void {}

@@ -90,12 +90,14 @@ export class ByFrame implements AsyncContext {
 
   run(step: Runnable, frame: unknown): unknown {
     const outer = this.#get();
-    this.#set(frame);
+    if (outer !== frame) this.#set(frame); // mostly both are none: each call goes down into C++
+    let left: unknown = this; // no frame: should the step throw, nothing is known of what it has left
     try {
       step.run();
-      return this.#get();
+      left = this.#get();
+      return left;
     } finally {
-      this.#set(outer);
+      if (left !== outer) this.#set(outer);
     }
   }
 }
