@@ -32,10 +32,10 @@ export class Holdings {
     this.#outermost = outermost;
   }
 
-  /** Gives it to the current scope. */
-  adopt(holding: Holding): void {
+  /** Gives it to a scope. Default: the current one. */
+  adopt(holding: Holding, scope: Scope = currentScope()): void {
     holding.heldBy?.holdings.delete(holding);
-    this.#give(holding, currentScope());
+    this.#give(holding, scope);
   }
 
   /** Takes it from its scope: somebody outside of all tasks has it now. The session still closes it at its end. */

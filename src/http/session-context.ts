@@ -95,7 +95,8 @@ function relativeTo(base: BaseUrl | undefined, url: string | URL): string | URL 
 /** @throws {UsageError} when the session belongs to another loop. */
 export function checkLoop(context: SessionContext, loop: LoopPort): void {
   if (loop === context.loop) return;
+  const other = context.loop.name === loop.name ? "another loop of that name" : `loop "${loop.name}"`;
   throw new UsageError(
-    `session "${context.sessionName}" belongs to loop "${context.loop.name}" and cannot be used in loop "${loop.name}"`,
+    `session "${context.sessionName}" belongs to loop "${context.loop.name}" and cannot be used in ${other}; each run() has a loop of its own: open the session inside of it, or share one loop by { loop } or a Runner`,
   );
 }

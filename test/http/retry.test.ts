@@ -325,6 +325,33 @@ describe("retries", () => {
       }
     }));
 
+  test("a failure and a cancellation of the same turn end as a cancellation where the failure would have been retried", () =>
+    simulated(function* () {
+      const delivered: string[] = [];
+      for (const [retry, end] of [
+        [2, "cancelled"],
+        [0, "reset"],
+      ] as const) {
+        function* transport(): Coroutine<HttpResponse> {
+          yield* sleep(1);
+          task.cancel();
+          throw broken("reset");
+        }
+        const session = yield* Session.open({ undici, transport, baseUrl: "http://h/", retry });
+        const task = spawn(function* () {
+          try {
+            yield* session.get("/");
+          } catch (error) {
+            delivered.push(error instanceof ProtocolError ? error.problem : "cancelled");
+            if (error instanceof ProtocolError) return;
+            throw error;
+          }
+        });
+        yield* sleep(10_000);
+        expect(delivered.at(-1)).toBe(end);
+      }
+    }));
+
   test("nothing is retried when the cleanup of a cancelled attempt fails", () =>
     simulated(function* () {
       let calls = 0;

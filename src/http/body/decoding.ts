@@ -12,7 +12,8 @@ export interface DecodeOptions {
   readonly decompress?: boolean;
   /**
    * How many times larger than what came over the network a body may become that is read in pieces; the first MiB is free.
-   * `Infinity` is no limit. Default: 200. Does not count for text, json and bytes, which have `maxBodyBytes`.
+   * `Infinity` is no limit. Default: 200. Does not count for text, json and bytes, which have `maxBodyBytes`, unless they go through a
+   * cache: that is in pieces. What a cache gives again was unpacked before, so there it does not count.
    */
   readonly maxInflation?: number;
 }

@@ -6,8 +6,8 @@
  * Whether something outside the loop is pending is said by the transfer, not by the waits here: it knows whether the
  * peer may send.
  */
-import { UsageError } from "../../core/index.ts";
-import type { Cancelled, Operation } from "../../core/index.ts";
+import { currentScope, UsageError } from "../../core/index.ts";
+import type { Cancelled, Operation, Scope } from "../../core/index.ts";
 import { Wait } from "../../lowlevel.ts";
 import type { LoopPort, Started, Waiter } from "../../lowlevel.ts";
 import { Drain } from "./drain.ts";
@@ -51,6 +51,8 @@ export class ResponseBody {
   readonly #holdings: Holdings;
   readonly #holding: Holding;
   #use: BodyUse = "unread";
+  /** For a body that is decoded: who asked for it, since what has arrived and is not read is in no scope. */
+  #askedBy: Scope | null = null;
 
   constructor(transfer: Transfer, loop: LoopPort, holdings: Holdings, decoding: Decoding | null) {
     this.subject = transfer.subject;
@@ -77,11 +79,19 @@ export class ResponseBody {
 
   /** Gives a body that has not ended to the current scope. */
   adopt(): void {
+    if (this.encodings !== null) this.#askedBy = currentScope();
     if (this.#transfer.phase !== "ended") this.#holdings.adopt(this.#holding);
+  }
+
+  /** A decoder may have begun to work on a body that has arrived: it ends with the scope that asked for the response. */
+  readingBegan(): void {
+    if (this.#askedBy === null || this.incoming.state !== "open" || this.#transfer.phase !== "ended") return;
+    if (this.#holding.heldBy === null) this.#holdings.adopt(this.#holding, this.#askedBy);
   }
 
   /** Takes it from its scope. */
   release(): void {
+    this.#askedBy = null;
     this.#holdings.release(this.#holding);
   }
 
@@ -193,6 +203,7 @@ class ChunkWait extends BodyWait<Uint8Array | undefined> {
     this.body.use("read in chunks");
     const { incoming } = this.body;
     const chunk = incoming.take();
+    this.body.readingBegan();
     if (chunk !== undefined || incoming.state === "ended") return task.complete(this, chunk);
     if (incoming.state === "failed") return task.fail(this, incoming.error);
     return this.parkAsReader(task);
@@ -218,6 +229,7 @@ class CollectWait extends BodyWait<readonly Uint8Array[]> {
     this.body.use("read as a whole");
     const { incoming } = this.body;
     incoming.collect(this.#limitBytes);
+    this.body.readingBegan();
     if (incoming.state === "failed") return task.fail(this, incoming.error);
     if (incoming.state === "ended") return task.complete(this, this.#takeAll());
     return this.parkAsReader(task);

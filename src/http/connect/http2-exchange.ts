@@ -1,12 +1,12 @@
 /**
  * One request and its response over HTTP/2: a stream, in the shape of undici's exchanges.
  */
-import { validateHeaderName, validateHeaderValue } from "node:http";
 import { constants } from "node:http2";
 import type { ClientHttp2Stream, IncomingHttpHeaders, OutgoingHttpHeaders } from "node:http2";
 import type { OutgoingHeaders } from "../headers.ts";
 import { ExchangeFailure } from "./exchange.ts";
 import type { DispatchOptions, ExchangeController, ExchangeHandler, UndiciHeaders } from "./exchange.ts";
+import { validateHeaderName, validateHeaderValue } from "./node-http.ts";
 
 /** What a stream needs of its connection. */
 export interface Http2Connection {

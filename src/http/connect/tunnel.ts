@@ -4,9 +4,9 @@
  * Whoever gives up destroys the socket; then the answer that is called does not matter any more, and both of these notice and let go.
  * The errors of `socks` hold the user name and password, so they are not kept as causes.
  */
-import { request } from "node:http";
 import type { Socket } from "node:net";
 import { ProxyFailure, SocksMissingError } from "./errors.ts";
+import { request } from "./node-http.ts";
 import type { Proxy } from "./proxy.ts";
 
 /** Called once: with an error, or when the socket leads to the target. Maybe after the socket was destroyed. */
@@ -43,11 +43,16 @@ export function openHttpTunnel(socket: Socket, proxy: Proxy, authority: string, 
   connect.end();
 }
 
-/** The part of the package `socks` that is used. */
+/** One handshake of the package `socks`. */
+interface SocksHandshake {
+  once(event: "established" | "error", listener: (error: Error) => void): unknown;
+  connect(socket: Socket): void;
+  onEstablishedTimeout?: () => void;
+}
+
+/** The part of the package that is used. */
 interface SocksModule {
-  readonly SocksClient: {
-    createConnection(options: object): Promise<unknown>;
-  };
+  readonly SocksClient: new (options: object) => SocksHandshake;
 }
 
 let socks: Promise<SocksModule> | null = null;
@@ -80,9 +85,8 @@ export async function openSocksTunnel(socket: Socket, proxy: Proxy, host: string
   if (socket.destroyed) throw new ProxyFailure(proxy.label, "handshake", "it broke off");
   const { kind, hostname, username, password } = proxy;
   try {
-    await module.SocksClient.createConnection({
+    await handshake(module, socket, {
       command: "connect",
-      existing_socket: socket,
       destination: { host, port },
       proxy: {
         host: hostname,
@@ -98,3 +102,21 @@ export async function openSocksTunnel(socket: Socket, proxy: Proxy, host: string
     throw new ProxyFailure(proxy.label, isAnswer ? "answer" : "handshake", message);
   }
 }
+
+/**
+ * The package limits a handshake to 30 s by a timer that it never clears: however the handshake ends, the timer keeps the socket and the
+ * password for 30 s; and a longer `connectMs` would be cut short. Here the session has the limit. So that timer is made to come
+ * at once and to do nothing; of a version that calls it otherwise it is left as it is.
+ */
+async function handshake({ SocksClient }: SocksModule, socket: Socket, options: object): Promise<void> {
+  const hasTimer = "onEstablishedTimeout" in SocksClient.prototype;
+  const client = new SocksClient(hasTimer ? { ...options, timeout: 1 } : options);
+  if (hasTimer) client.onEstablishedTimeout = nothing;
+  await new Promise<void>((resolve, reject) => {
+    client.once("established", () => resolve());
+    client.once("error", reject);
+    client.connect(socket);
+  });
+}
+
+function nothing(): void {}

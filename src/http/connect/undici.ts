@@ -56,7 +56,15 @@ export async function importUndici(load: () => Promise<unknown> = () => import("
 
 export function checkUndici(module: unknown): UndiciModule {
   const { Client } = module as Partial<UndiciModule>;
-  if (typeof Client === "function") return module as UndiciModule;
+  if (typeof Client === "function") {
+    // Bun answers every import of "undici" with a module of its own that has the names and not the methods.
+    if (typeof (Client.prototype as { readonly dispatch?: unknown } | undefined)?.dispatch === "function") {
+      return module as UndiciModule;
+    }
+    throw new UndiciMissingError(
+      'what was found as "undici" is not undici: its Client cannot dispatch. Bun replaces the package by one of its own; fibril/http needs Node',
+    );
+  }
   throw new UndiciMissingError('what was given as "undici" has no Client; install undici 7.30 or later');
 }
 

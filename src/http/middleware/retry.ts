@@ -146,7 +146,10 @@ class Retrying {
       const outcome = { request, attempt, response, error };
       const asked = this.#heed(outcome);
       const isRenewal: boolean = !hasRenewed && isStaleConnection(error);
-      const delayMs = this.#delayAfter(outcome, asked, isRenewal, backoff, budget);
+      // A cancellation that came in the same turn has not been thrown yet. It is no deadline, and the pause is where it will be.
+      const isEnding = held === null && task.isCancelling;
+      const leftMs = isEnding ? Infinity : Math.min(request.remainingMs(), remainingMs());
+      const delayMs = this.#delayAfter(outcome, asked, isRenewal, leftMs, backoff, budget);
       if (delayMs === null) {
         if (response !== undefined) return response;
         noteFailedAttempts(error, call.failedAttempts);
@@ -175,6 +178,7 @@ class Retrying {
     outcome: AttemptOutcome,
     asked: number,
     isRenewal: boolean,
+    leftMs: number,
     backoff: Backoff,
     budget: RetryBudget | null,
   ): number | null {
@@ -185,7 +189,7 @@ class Retrying {
     if (asked > this.#maxRetryAfterMs) return null;
     const delayMs = Math.max(asked, backoff.delayMs(attempt, request.call.loop.random()));
     // A wait that cannot end in time would only hide the failure behind a timeout.
-    if (delayMs >= Math.min(request.remainingMs(), remainingMs())) return null;
+    if (delayMs >= leftMs) return null;
     return budget === null || budget.tryWithdraw() ? delayMs : null; // last: what is taken is spent
   }
 

@@ -382,6 +382,38 @@ test("the end of the session frees a decoder in the middle of its work", async (
   expect(made.map((decoder) => decoder.destroyed)).toEqual([true]);
 });
 
+test("a decoder of a body that has arrived ends with the scope that asked for it, in whatever way it is read", async () => {
+  const bomb = zlib.gzipSync(Buffer.alloc(5_000_000)); // arrives in one piece, and is too much to be decoded in one call
+  await using server = await startHttpServer(sending("gzip", bomb));
+  const ways: ((response: HttpResponse) => Coroutine<unknown>)[] = [
+    (response) => response.text(),
+    function* (response) {
+      yield* response.chunk();
+      yield* sleep(60_000);
+    },
+  ];
+  for (const read of ways) {
+    const made = await decodersOf(() =>
+      withSession(undici, { maxInflation: Infinity }, function* (session) {
+        let isReading = false;
+        const task = spawn(function* () {
+          const response = yield* session.get(server.origin);
+          while (!response.isComplete) yield* sleep(1);
+          // A limit around the read alone does not end it.
+          const first = yield* moveOnAfter(0, response.bytes());
+          expect(first).toBe(undefined);
+          isReading = true;
+          yield* read(response);
+        });
+        while (!isReading) yield* sleep(0);
+        yield* sleep(0);
+        task.cancel();
+      }),
+    );
+    expect(made.map((decoder) => decoder.destroyed)).toEqual([true]);
+  }
+});
+
 test("a small body needs no decoder of its own; a large one has one, which is gone when the body has ended", async () => {
   const small = await decodersOf(() => asked(sending("gzip", zlib.gzipSync(TEXT)), (response) => response.text()));
   expect(small).toEqual([]);

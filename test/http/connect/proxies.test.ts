@@ -1,10 +1,10 @@
-import { all, spawn, UsageError, until } from "fibril";
+import { all, sleep, spawn, UsageError, until } from "fibril";
 import type { Coroutine } from "fibril";
 import { ProxyError, Session } from "fibril/http";
 import type { SessionOptions } from "fibril/http";
 import { createServer } from "node:https";
 import { inspect } from "node:util";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { proxyEnvironment } from "../../../src/http/connect/environment.ts";
 import { parseProxy } from "../../../src/http/connect/proxy.ts";
 import { importSocks } from "../../../src/http/connect/tunnel.ts";
@@ -124,6 +124,34 @@ describe.each(undiciVersions)("proxies on %s", (_, undici) => {
       const error = yield* failureOf(session.get(`http://${"a".repeat(300)}.test/`));
       expect(error).toMatchObject({ code: "HTTP_PROXY" });
     });
+  });
+
+  test("a SOCKS handshake, ended or cancelled, leaves no timer, and has no limit of its own", async () => {
+    const delays: (number | undefined)[] = [];
+    const original = globalThis.setTimeout;
+    const timers = vi.spyOn(globalThis, "setTimeout").mockImplementation(((...args: Parameters<typeof original>) => {
+      if (new Error("here").stack!.includes("socksclient")) delays.push(args[1]);
+      return original(...args);
+    }) as typeof original);
+    try {
+      await using server = await startHttpServer();
+      await using good = await startSocksProxy();
+      await withSession(undici, { proxy: good.origin.replace("http", "socks5") }, function* (session) {
+        expect(yield* fetchText(session, `${server.origin}/`)).toBe("GET /");
+      });
+      await using stalling = await startSocksProxy({ stalls: true });
+      await withSession(undici, { proxy: stalling.origin.replace("http", "socks5") }, function* (session) {
+        const task = spawn(() => session.get(`${server.origin}/`));
+        yield* until(stalling.until(() => stalling.log.length === 1));
+        yield* sleep(20); // longer than the timer of the package
+        expect(task.state).toBe("waiting");
+        task.cancel();
+      });
+      await stalling.untilOpen(0);
+      expect(delays).toEqual([1, 1]);
+    } finally {
+      timers.mockRestore();
+    }
   });
 
   test("what a proxy does wrong is a ProxyError with its phase", async () => {

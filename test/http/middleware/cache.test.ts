@@ -355,6 +355,35 @@ describe.each(undiciVersions)("the cache of %s", (name, undici) => {
     await server.untilOpen(0);
   });
 
+  test("a decompression bomb is stopped on its way into the cache, however it is read, and is not kept", async () => {
+    vi.useRealTimers();
+    const asked: string[] = [];
+    const packed = gzipSync(Buffer.alloc(3_000_000)); // about a thousandth
+    await using server = await startHttpServer((request, response) => {
+      asked.push(request.url!);
+      response.writeHead(200, { "cache-control": "max-age=60", "content-encoding": "gzip" }).end(packed);
+    });
+    await withSession(undici, { cache: true, baseUrl: `${server.origin}/` }, function* (session) {
+      for (const read of ["text", "bytes", "chunk"] as const) {
+        const response = yield* session.get("bomb");
+        expect(response.fromCache).toBe(false);
+        const whole = function* (): Coroutine<void> {
+          if (read !== "chunk") yield* response[read]();
+          else while ((yield* response.chunk()) !== undefined);
+        };
+        expect(yield* failureOf(whole())).toMatchObject({ code: "HTTP_BODY_TOO_LARGE", decoded: true });
+      }
+      // Whoever allows it has it kept unpacked; nothing is unpacked for those who get that, so there is nothing to limit.
+      expect((yield* look(session.get("known", { maxInflation: Infinity }))).text).toHaveLength(3_000_000);
+      expect(yield* look(session.get("known", { maxInflation: 1 }))).toMatchObject({ cached: true });
+      expect(yield* failureOf((yield* session.get("known", { maxBodyBytes: 1_000 })).text())).toMatchObject({
+        code: "HTTP_BODY_TOO_LARGE",
+      });
+      expect(asked).toEqual(["/bomb", "/bomb", "/bomb", "/known"]);
+    });
+    await server.untilOpen(0);
+  });
+
   test("cancelling in any turn leaves nothing, on a miss, a hit and a revalidation", async () => {
     for (let turns = 0; turns < 12; turns++) {
       const mock = mockTransport();
