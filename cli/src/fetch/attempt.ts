@@ -27,7 +27,11 @@ export function requestOf({ request }: Job, settings: Settings): { readonly meth
 
 export type HeaderList = [string, string | readonly string[]][];
 
-export function requestOptions({ request }: Job, body: unknown, added: HeaderList = []): RequestOptions {
+const NO_HEADERS: HeaderList = [];
+const NO_OPTIONS: RequestOptions = {};
+
+export function requestOptions({ request }: Job, body: unknown, added: HeaderList = NO_HEADERS): RequestOptions {
+  if (request === null && body === undefined && added.length === 0) return NO_OPTIONS;
   const headers = [...(request?.headers ?? []), ...added];
   return {
     ...(headers.length === 0 ? {} : { headers }),

@@ -8,7 +8,7 @@ import { open, read } from "node:fs";
 import { closeSync } from "node:fs";
 import { Cancelled, EventLoop } from "fibril";
 import type { Coroutine } from "fibril";
-import type { HttpResponse, Session } from "fibril/http";
+import type { HttpResponse, HttpTimings, Session } from "fibril/http";
 import { attemptWithoutAnswer, requestOf, requestOptions, retryAfterMs } from "./attempt.ts";
 import type { Attempt, HeaderList } from "./attempt.ts";
 import { NOWHERE } from "./body-sink.ts";
@@ -75,8 +75,8 @@ export class Download {
     const { status } = response;
     const arrival = yield* this.#receive(job, response, part, received);
     const failure = arrival.failure ?? (status >= 400 ? failureOfStatus(status) : null);
-    const [finalUrl, timing] = [response.url, response.timings];
-    const { bytes, sha256, output } = arrival;
+    const { url: finalUrl } = response;
+    const { bytes, sha256, output, timings: timing } = arrival;
     return { method, status, finalUrl, bytes, sha256, output, failure, timing, retryAfterMs: retryAfterMs(response) };
   }
 
@@ -88,7 +88,7 @@ export class Download {
   }
 
   *#receive(job: Job, response: HttpResponse, part: PartFile | undefined, received: Received): Coroutine<Arrival> {
-    const validators = validatorsOf(response);
+    const validators = this.#storage.needsValidators ? validatorsOf(response) : NO_VALIDATORS;
     // An error page must not be taken for the file. On a screen it explains more than the status does.
     const isWanted = response.status < 400 || this.#settings.wanted.body;
     const sink = isWanted ? this.#storage.sinkFor(job, validators, part !== undefined) : NOWHERE;
@@ -114,10 +114,11 @@ export class Download {
       isComing = false;
       this.#tally.inBody--;
       const sha256 = digests.finish();
-      if (isWanted && job.output !== "") received(response.timings);
+      const { timings } = response; // they have ended with the body
+      if (isWanted && job.output !== "") received(timings);
       const journal = isWanted ? this.#storage.journalOf(job, bytes, sha256, validators) : undefined;
       const output = yield* sink.finish(journal === undefined ? { sha256 } : { sha256, journal });
-      return { bytes, sha256, output, failure: null };
+      return { bytes, sha256, output, failure: null, timings };
     } catch (error) {
       if (isComing) this.#tally.inBody--;
       response.close();
@@ -127,7 +128,7 @@ export class Download {
       if (error instanceof Cancelled || error instanceof OutputClosed) throw error;
       job.partial = keep ? validators : null;
       const failure = isWriting ? failureOfOutput(error) : failureOfRequest(error);
-      return { bytes, sha256: null, output: null, failure };
+      return { bytes, sha256: null, output: null, failure, timings: response.timings };
     }
   }
 }
@@ -137,7 +138,12 @@ interface Arrival {
   readonly sha256: string | null;
   readonly output: string | null;
   readonly failure: Failure | null;
+  readonly timings: HttpTimings;
 }
+
+const NO_VALIDATORS: Validators = { etag: null, modified: null };
+
+const NO_CONDITIONS: HeaderList = [];
 
 function conditions({ known }: Job, part: PartFile | undefined): HeaderList {
   if (part !== undefined) {
@@ -147,7 +153,7 @@ function conditions({ known }: Job, part: PartFile | undefined): HeaderList {
       ["if-range", (etag ?? modified)!],
     ];
   }
-  if (known === undefined) return [];
+  if (known === undefined) return NO_CONDITIONS;
   if (known.etag !== null) return [["if-none-match", known.etag]];
   return known.modified === null ? [] : [["if-modified-since", known.modified]];
 }

@@ -1,7 +1,8 @@
 /**
  * Why a URL was not fetched, as data: for the result line, for the summary, and for the decision to try again.
  */
-import { STATUS_CODES } from "node:http";
+import type * as Http from "node:http";
+import { createRequire } from "node:module";
 import { FibrilError, TimeoutError } from "fibril";
 import {
   BodyTooLarge,
@@ -30,8 +31,14 @@ export interface Failure {
 
 const TRANSIENT_STATUSES: ReadonlySet<number> = new Set([408, 425, 429, 500, 502, 503, 504]);
 
+/** What statuses are called. Not by `import`, which makes Node load its whole fetch, and not before one is needed. */
+function statusText(status: number): string {
+  const { STATUS_CODES } = createRequire(import.meta.url)("node:http") as typeof Http;
+  return STATUS_CODES[status] ?? "";
+}
+
 export function failureOfStatus(status: number): Failure {
-  const label = `${status} ${STATUS_CODES[status] ?? ""}`.trim();
+  const label = `${status} ${statusText(status)}`.trim();
   const message = `the server answered ${label}`;
   return { code: "HTTP_STATUS", message, phase: "headers", label, isTransient: TRANSIENT_STATUSES.has(status) };
 }

@@ -221,7 +221,7 @@ export class FetchRun implements LiveRun {
     if (admission === "finished") this.tally.skipped++;
     else if (admission === undefined) {
       this.#surroundings.admitted?.(job as Job);
-      yield* this.#queue.put(job as Job);
+      if (!this.#queue.tryPut(job as Job)) yield* this.#queue.put(job as Job);
     } else yield* this.#reject(admission.problem, entry);
   }
 
@@ -253,7 +253,7 @@ export class FetchRun implements LiveRun {
       const { failure, timing } = attempt;
       const isOverload = isPushedBack || (failure?.isTransient === true && attempt.status === null);
       if (!isReceived) this.#queue.finished(job, { ms: timing?.headersMs ?? null, startedAt, isOverload });
-      for (const found of attempt.found ?? []) this.#addFound(found);
+      if (attempt.found !== undefined) for (const found of attempt.found) this.#addFound(found);
       if (this.#task.findsMore) this.#queue.stayAway();
       if (isOver) yield* this.#conclude(job, attempt);
     }
@@ -314,14 +314,17 @@ export class FetchRun implements LiveRun {
       if (!this.#task.printsFailures) this.#surroundings.tell("failure", text);
     }
     if (attempt.isUnchanged === true) this.tally.unchanged++;
+    if (!this.#printsResults) return;
     const { line, url, tries: attempts, page } = job;
     yield* this.#print({ ...attempt, line, url, attempts, ...(page === undefined ? {} : { page }) });
   }
 
+  get #printsResults(): boolean {
+    return this.#settings.wanted.ndjson && this.#settings.mode !== "api";
+  }
+
   *#print(result: Result): Coroutine<void> {
-    if (this.#settings.wanted.ndjson && this.#settings.mode !== "api") {
-      yield* this.#surroundings.output.write(resultLine(result));
-    }
+    if (this.#printsResults) yield* this.#surroundings.output.write(resultLine(result));
   }
 }
 

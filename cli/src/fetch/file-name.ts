@@ -22,7 +22,7 @@ export function pathOfUrl(url: URL): string[] {
   const folders = raw.filter((part) => part !== "").map((part) => nameOf(part, ""));
   const file = nameOf(last === "" ? INDEX : last, url.search.slice(1));
   const path = [nameOf(host, ""), ...folders, file];
-  if (Buffer.byteLength(path.join("/")) <= LONGEST_PATH_BYTES) return path;
+  if (!isLonger(path.join("/"), LONGEST_PATH_BYTES)) return path;
   return [path[0]!, insertMark(file, `~${hashOf(url.pathname + url.search)}`)];
 }
 
@@ -40,7 +40,7 @@ export function queryName(url: URL): string {
 /** Any text as one file name. */
 export function cleanName(text: string): string {
   const name = clean(text);
-  if (Buffer.byteLength(name) <= LONGEST_NAME_BYTES) return name;
+  if (!isLonger(name, LONGEST_NAME_BYTES)) return name;
   const ending = endingOf(name);
   const mark = `~${hashOf(text)}`;
   const stem = name.slice(0, name.length - ending.length);
@@ -66,7 +66,7 @@ export function insertMark(name: string, mark: string): string {
 function nameOf(encoded: string, query: string): string {
   const plain = clean(decoded(encoded));
   const name = query === "" ? plain : insertMark(plain, clean(`@${decoded(query)}`));
-  if (Buffer.byteLength(name) <= LONGEST_NAME_BYTES) return name;
+  if (!isLonger(name, LONGEST_NAME_BYTES)) return name;
   const ending = endingOf(name);
   const mark = `~${hashOf(`${encoded}?${query}`)}`;
   return (
@@ -76,7 +76,15 @@ function nameOf(encoded: string, query: string): string {
   );
 }
 
+const MOST_BYTES_OF_UNIT = 3;
+
+/** Most names are so short that nobody has to count their bytes. */
+function isLonger(text: string, bytes: number): boolean {
+  return text.length * MOST_BYTES_OF_UNIT > bytes && Buffer.byteLength(text) > bytes;
+}
+
 function decoded(text: string): string {
+  if (!text.includes("%")) return text;
   try {
     return decodeURIComponent(text);
   } catch {
@@ -88,8 +96,12 @@ function decoded(text: string): string {
 const FORBIDDEN = /[/\\<>:"|?*\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 const RESERVED = /^(?:con|prn|aux|nul|com\d|lpt\d)(?=\.|$)/i;
 
+/** What nearly all names are made of, and `clean` leaves as it is. */
+const HARMLESS = /^[\w~+-](?:[\w~+.@=,-]*[\w~+-])?$/;
+
 /** The text as one file name that means nothing special anywhere: no separator, neither `.` nor `..`. */
 function clean(text: string): string {
+  if (HARMLESS.test(text) && !RESERVED.test(text)) return text;
   const name = text
     .replace(FORBIDDEN, "_")
     .replace(/[. ]+$/, (end) => "_".repeat(end.length))

@@ -1,8 +1,10 @@
 /** How numbers look to a reader. */
 
-/** `12,345` */
+/** `12,345`. By hand, because the first `toLocaleString` of a process loads the data of all languages: 15 ms and 8 MB for one summary. */
 export function whole(value: number): string {
-  return Math.round(value).toLocaleString("en-US");
+  return Math.round(value)
+    .toString()
+    .replace(/\B(?=(?:\d{3})+$)/g, ",");
 }
 
 const BYTE_UNITS = ["bytes", "kB", "MB", "GB", "TB", "PB"];

@@ -134,6 +134,13 @@ export class JobQueue<Item extends Queued> {
     this.#add(item);
   }
 
+  /** As `put`, where there is room. */
+  tryPut(item: Item): boolean {
+    if (this.#waiting >= this.#options.capacity) return false;
+    this.#add(item);
+    return true;
+  }
+
   /** No further item will be put. */
   end(): void {
     this.#hasEnded = true;

@@ -83,13 +83,21 @@ export function makeJob(
   request: OwnRequest | null,
   checksum?: Checksum,
 ): Job | BadLine {
-  const parsed = URL.canParse(url) ? new URL(url) : undefined;
+  const parsed = parsedUrl(url);
   if (parsed === undefined) return new BadLine(`not a URL: ${quote(url)}${advice(url)}`);
   if (parsed.protocol !== "http:" && parsed.protocol !== "https:") {
     return new BadLine(`not an http or https URL: ${quote(url)}${advice(url)}`);
   }
   const { origin } = parsed;
   return { where, line, url, origin, request, output: "", partial: null, checksum, key: 0, tries: 0, pardons: 0 };
+}
+
+function parsedUrl(url: string): URL | undefined {
+  try {
+    return new URL(url);
+  } catch {
+    return undefined;
+  }
 }
 
 /** What people forget most often. `localhost:8080/x` is even a URL, with the scheme "localhost:". */

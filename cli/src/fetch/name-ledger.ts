@@ -67,15 +67,21 @@ export class NameLedger {
 
   #take(key: number, path: string, number: number): void {
     this.#taken.set(key, number);
-    this.#hasPartNames ||= path.toLowerCase().endsWith(PART);
+    this.#hasPartNames ||= isPartName(path);
   }
 
   #meetsPartFile(path: string): boolean {
     if (this.#hasPartNames && this.#taken.has(keyOf(path + PART))) return true;
-    return path.toLowerCase().endsWith(PART) && this.#taken.has(keyOf(path.slice(0, -PART.length)));
+    return isPartName(path) && this.#taken.has(keyOf(path.slice(0, -PART.length)));
   }
 }
 
+function isPartName(path: string): boolean {
+  return path.slice(-PART.length).toLowerCase() === PART;
+}
+
+const ASCII = /^\p{ASCII}*$/u;
+
 function keyOf(path: string): number {
-  return hash53(path.normalize("NFC").toLowerCase());
+  return hash53((ASCII.test(path) ? path : path.normalize("NFC")).toLowerCase());
 }

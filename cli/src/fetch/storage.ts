@@ -3,12 +3,13 @@
  * good. Everything is decided in the order of the input, so that the same input gives the same names.
  */
 import { renameSync, statSync } from "node:fs";
-import { join, relative } from "node:path";
+import { join, relative, sep } from "node:path";
 import { NOWHERE, StreamSink } from "./body-sink.ts";
 import type { BodySink, Completion } from "./body-sink.ts";
 import { Disk } from "./disk/disk.ts";
 import { pathOfOutput, pathOfUrl } from "./file-name.ts";
 import { FileSink } from "./file-sink.ts";
+import type { FileSinkOptions } from "./file-sink.ts";
 import type { Job } from "./job.ts";
 import { Journal } from "./journal/journal.ts";
 import type { Validators } from "./journal/journal.ts";
@@ -33,12 +34,18 @@ export class Storage {
   readonly #journal: Journal | null;
   readonly #names = new NameLedger();
   readonly #disk = new Disk();
+  /** The folder, as it stands before the names in it. */
+  readonly #folder: string;
+  /** Of files about which nothing has to be known. */
+  readonly #plainSink: FileSinkOptions = { disk: this.#disk };
 
   /** @throws {CommandLineError} when the journal cannot be used. */
   constructor(settings: Settings, output: OutputStream) {
     this.#settings = settings;
     this.#output = output;
     this.#journal = settings.journal === undefined ? null : new Journal(settings.journal);
+    const { folder } = settings.wanted;
+    this.#folder = folder === undefined ? "" : join(folder, "_").slice(0, -1);
   }
 
   /** How many URLs the journal says are finished. */
@@ -81,6 +88,11 @@ export class Storage {
     return bytes === 0 ? undefined : { bytes, validators: job.partial };
   }
 
+  /** Whether it matters what proves later that a body is still the same. */
+  get needsValidators(): boolean {
+    return this.#journal !== null || this.#settings.ifChanged;
+  }
+
   /** Whether what has arrived of a body is worth keeping. */
   keepsPart(job: Job, validators: Validators): boolean {
     return this.#journal !== null && job.output !== "" && canContinue(validators);
@@ -90,6 +102,7 @@ export class Storage {
   sinkFor(job: Job, validators: Validators, append: boolean): BodySink {
     if (job.output === "") return this.#settings.wanted.body ? new StreamSink(this.#output) : NOWHERE;
     const { pattern } = job;
+    if (pattern === undefined && !append && !this.needsValidators) return new FileSink(job.output, this.#plainSink);
     return new FileSink(job.output, {
       append,
       disk: this.#disk,
@@ -128,20 +141,26 @@ export class Storage {
   }
 
   #place(job: Job, n: number): string | undefined {
-    const { wanted, name } = this.#settings;
-    const { folder } = wanted;
+    const { name } = this.#settings;
+    const { folder } = this.#settings.wanted;
     const wish = job.request?.output;
     if (folder === undefined) return wish === undefined ? undefined : 'it has an "output", which needs -o FOLDER';
     if (wish !== undefined) {
       const path = pathOfOutput(wish);
       if ("problem" in path) return `its "output" ${path.problem}: ${printable(wish)}`;
-      job.output = join(folder, this.#names.assign(path));
-    } else if (name === undefined) job.output = join(folder, this.#names.assign(pathOfUrl(new URL(job.url))));
+      job.output = this.#assign(path);
+    } else if (name === undefined) job.output = this.#assign(pathOfUrl(new URL(job.url)));
     else if (name.needsHash) {
       job.pattern = join(folder, ...name.fill({ url: job.url, n }));
       job.output = join(folder, PARTS_FOLDER, `${n}-${hash53(job.url).toString(16)}`);
-    } else job.output = join(folder, this.#names.assign(name.fill({ url: job.url, n })));
+    } else job.output = this.#assign(name.fill({ url: job.url, n }));
     return undefined;
+  }
+
+  /** As `join` would put it together: the names are whole, and none of them is `.` or `..`. */
+  #assign(path: readonly string[]): string {
+    const name = this.#names.assign(path);
+    return this.#folder + (sep === "/" ? name : name.replaceAll("/", sep));
   }
 
   #inside(job: Job): string | null {

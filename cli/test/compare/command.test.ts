@@ -142,7 +142,7 @@ test(
       "--only",
       "c,e",
     );
-    await expect.poll(() => contestantsOf(pid), { timeout: 10_000 }).toHaveLength(1);
+    await expect.poll(() => contestantsOf(pid), { timeout: 50_000 }).toHaveLength(1);
     for (const contestant of contestantsOf(pid)) process.kill(contestant, "SIGKILL");
     const { code, stdout } = await finished;
     expect(code).toBe(1);
@@ -164,7 +164,7 @@ function contestantsOf(pid: number): number[] {
     .map(([process = 0]) => process);
 }
 
-test("Ctrl-C ends everything at once, even in the middle of a blocking request", { timeout: 30_000 }, async () => {
+test("Ctrl-C ends everything at once, even in the middle of a blocking request", { timeout: 60_000 }, async () => {
   const { pid, finished, said } = fibril("compare", "--delay", "20000", "--only", "a");
   await said("a  4 coroutines that block: started");
   await new Promise((resolve) => setTimeout(resolve, 500));
@@ -174,7 +174,7 @@ test("Ctrl-C ends everything at once, even in the middle of a blocking request",
   const { code, stdout } = await finished;
   expect(code).toBe(130);
   expect(stdout).toBe("");
-  expect(performance.now() - pressed).toBeLessThan(5_000);
+  expect(performance.now() - pressed).toBeLessThan(15_000); // the first of four requests would take 20 s
   expect(groupIsAlive(pid)).toBe(false);
 });
 
@@ -184,7 +184,7 @@ test("when it is killed, its processes go with it", { timeout: 30_000 }, async (
   await new Promise((resolve) => setTimeout(resolve, 500));
   process.kill(pid, "SIGKILL");
   await finished;
-  await expect.poll(() => groupIsAlive(pid), { timeout: 10_000 }).toBe(false);
+  await expect.poll(() => groupIsAlive(pid), { timeout: 50_000 }).toBe(false);
 });
 
 test.each([

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { PassThrough, Writable } from "node:stream";
-import { CancelledError, EventLoop, run, type Coroutine } from "fibril";
+import { EventLoop, run, type Coroutine } from "fibril";
 import { describe, expect, test } from "vitest";
 import { FileSink } from "../../src/fetch/file-sink.ts";
 import { FetchRun } from "../../src/fetch/fetch-all.ts";
@@ -14,7 +14,7 @@ import { HostileServer } from "./hostile-server.ts";
 import { parseLines, temporaryFolder } from "./in-process.ts";
 
 /** The machine may be busy. */
-const PATIENT = { timeout: 15_000 };
+const PATIENT = { timeout: 50_000 };
 
 describe("a run", () => {
   test("a body that is being saved leaves its place to the next request, and there are no more requests for that", async () => {
@@ -89,7 +89,7 @@ describe("a run", () => {
       ["retry of line 2", "sleep … ms"],
     ]);
     cancel.abort("seen enough");
-    expect(await ended).toBeInstanceOf(CancelledError);
+    expect(await ended).toBe("seen enough");
     expect(loop.tasks()).toEqual([]);
     expect(input.destroyed).toBe(true);
   });
@@ -187,7 +187,7 @@ describe("a file", () => {
       loop.addProbe({ afterStep: () => void (steps++ === step && cancel.abort()) });
       const outcome = await run(() => save(path), { loop, signal: cancel.signal }).then(
         () => "saved",
-        (error: unknown) => (error instanceof CancelledError ? "cancelled" : String(error)),
+        (error: unknown) => (error === cancel.signal.reason ? "cancelled" : String(error)),
       );
       outcomes.add(outcome);
       const there = await readdir(join(folder, `${step}`, "deep")).catch(() => []);

@@ -2,7 +2,8 @@
 import { closeSync, openSync } from "node:fs";
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { Worker } from "node:worker_threads";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { Disk } from "../../src/fetch/disk/disk.ts";
 import { AppendFile } from "../../src/fetch/journal/append-file.ts";
 import { temporaryFolder } from "./in-process.ts";
@@ -98,6 +99,37 @@ describe("the thread of the disk", () => {
     await Promise.all(all);
     expect(saved).toBe(200);
     expect(moments).toBeLessThan(100);
+  });
+
+  test("a message waits for 32 files, or 4 ms", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const sent = vi.spyOn(Worker.prototype, "postMessage");
+    onTestFinished(() => {
+      vi.useRealTimers();
+      sent.mockRestore();
+    });
+    const [disk, folder] = [openDisk(), await temporaryFolder()];
+    const saved: Promise<void>[] = [];
+    const add = async (count: number): Promise<void> => {
+      for (let n = 0; n < count; n++) {
+        saved.push(save(disk, join(folder, String(saved.length)), "body"));
+        await new Promise<void>((resolve) => void setImmediate(resolve)); // each is complete in a turn of its own
+      }
+    };
+    await add(31);
+    expect(sent).toHaveBeenCalledTimes(0);
+    await add(1);
+    expect(sent).toHaveBeenCalledTimes(1);
+    await Promise.all(saved);
+    await add(3);
+    vi.advanceTimersByTime(3);
+    expect(sent).toHaveBeenCalledTimes(1);
+    vi.advanceTimersByTime(1);
+    expect(sent).toHaveBeenCalledTimes(2);
+    await Promise.all(saved);
+    expect(await readdir(folder)).toHaveLength(35);
+    vi.advanceTimersByTime(100);
+    expect(sent).toHaveBeenCalledTimes(2);
   });
 
   test("is not used for a few files", async () => {

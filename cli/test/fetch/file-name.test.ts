@@ -23,6 +23,10 @@ describe("the name for a URL", () => {
     ["http://example.org/a#part", "example.org/a"],
     ["http://example.org/con.txt", "example.org/_con.txt"],
     ["http://example.org/end.%20", "example.org/end__"],
+    ["http://example.org/end.", "example.org/end_"],
+    ["http://example.org/a+b=c@d,e~2.tar", "example.org/a+b=c@d,e~2.tar"],
+    ["http://example.org/lpt1", "example.org/_lpt1"],
+    ["http://example.org/lpt1x", "example.org/lpt1x"],
   ] as const)("%s → %s", ([url, path]) => {
     expect(pathOf(url)).toBe(path);
   });

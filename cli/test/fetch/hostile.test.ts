@@ -30,7 +30,7 @@ describe("what goes wrong with a request becomes its result", () => {
     const url = `${server.origin}/${path}`;
     const folder = await temporaryFolder();
     // Short where it has to pass; long enough for the headers of a busy machine otherwise.
-    const timeout = path === "stall" ? "250ms" : path === "stall-body" ? "1500ms" : "30s";
+    const timeout = path.startsWith("stall") ? "1500ms" : "30s";
     const { results, tally } = await fetchHere([url], { ...NDJSON, output: folder, timeout });
     expect(results).toHaveLength(1);
     expect(results[0]).toMatchObject({ url, attempts: 1, error: { code, phase }, output: null });
@@ -67,15 +67,28 @@ describe("what goes wrong with a request becomes its result", () => {
   });
 
   test("all of it at once does not harm the URLs between", async () => {
-    const server = await HostileServer.start();
+    // What stalls does so until all the others have been asked for; then it breaks off, so that nothing here is a matter of time.
+    const server = await HostileServer.start({
+      stall: (request, _response, _count, self) => self.hold().then(() => request.socket.destroy()),
+      "stall-body": (request, response, _count, self) => {
+        response.writeHead(200, { "content-length": "1000" });
+        response.write("beginning");
+        return self.hold().then(() => request.socket.destroy());
+      },
+    });
     const folder = await temporaryFolder();
     const bad = ["reset", "reset-body", "stall", "stall-body", "too-short", "garbage", "loop", "endless", "nothing"];
     const lines = Array.from({ length: 60 }, (_, n) => [`ok/${n}`, `${bad[n % bad.length]}/${n}`]).flat();
-    const { results, tally } = await fetchHere(
+    const fetching = fetchHere(
       [],
-      { ...NDJSON, output: folder, timeout: "2s", maxBytes: "100k", concurrency: "100" },
+      { ...NDJSON, output: folder, timeout: "1m", maxBytes: "100k", concurrency: "100" },
       lines.map((path) => `${server.origin}/${path}\n`).join(""),
     );
+    await server.untilHeld(lines.filter((path) => path.startsWith("stall")).length);
+    const areAsked = (): boolean => lines.every((path) => server.seen(`/${path}`) > 0);
+    await expect.poll(areAsked, { timeout: 50_000 }).toBe(true);
+    server.letGo();
+    const { results, tally } = await fetching;
     expect(tally).toMatchObject({ read: 120, succeeded: 60, failed: 60, underWay: 0 });
     const good = results.filter(({ error }) => error === null);
     expect(good.map(({ finalUrl }) => new URL(finalUrl!).pathname).sort()).toEqual(

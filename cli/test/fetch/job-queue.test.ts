@@ -122,6 +122,16 @@ describe("order", () => {
   });
 });
 
+test("tryPut puts what there is room for, and waits for nothing", () => {
+  const [first, second] = items(["a", "a"]) as [Item, Item];
+  const given = valueOf(function* () {
+    const queue = new JobQueue<Item>({ capacity: 1, perHost: 5 });
+    const tried = [queue.tryPut(first), queue.tryPut(second), queue.waiting];
+    return [...tried, yield* queue.take(), queue.tryPut(second)];
+  });
+  expect(given).toEqual([true, false, 1, first, true]);
+});
+
 describe("bounds", () => {
   test("who puts waits while it is full, and is visible as waiting", () => {
     const seen = valueOf(function* () {

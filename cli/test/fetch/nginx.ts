@@ -18,7 +18,7 @@ export interface Nginx {
 }
 
 const PROGRAM = "nginx";
-const START_LIMIT_MS = 10_000;
+const START_LIMIT_MS = 50_000;
 const LOOK_EVERY_MS = 20;
 
 export async function startNginx(): Promise<Nginx> {

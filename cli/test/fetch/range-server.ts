@@ -27,6 +27,8 @@ export class RangeServer {
   readonly asked: Asked[] = [];
   /** Paths whose bodies stop after so many bytes, until they are taken away from here. */
   readonly stops: Map<string, number> = new Map();
+  /** Paths whose bodies break off after so many bytes: the connection is closed. */
+  readonly breaks: Map<string, number> = new Map();
   readonly #server: Server;
 
   private constructor() {
@@ -93,9 +95,11 @@ export class RangeServer {
     const rest = body.subarray(start);
     const contentRange = applies ? { "content-range": `bytes ${start}-${body.byteLength - 1}/${body.byteLength}` } : {};
     response.writeHead(status, { ...headers, ...contentRange, "content-length": rest.byteLength });
-    const stop = this.stops.get(path);
-    if (stop === undefined) response.end(rest);
-    else response.write(rest.subarray(0, stop));
+    const [stop, end] = [this.stops.get(path), this.breaks.get(path)];
+    if (stop !== undefined) response.write(rest.subarray(0, stop));
+    else if (end !== undefined && end < rest.byteLength) {
+      response.write(rest.subarray(0, end), () => request.socket.end());
+    } else response.end(rest);
   }
 
   async #stop(): Promise<void> {

@@ -2,13 +2,21 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { failureOfLine, failureOfStatus } from "../../src/fetch/failure.ts";
-import { byteSize, perSecond, timeSpan } from "../../src/fetch/format.ts";
+import { byteSize, perSecond, timeSpan, whole } from "../../src/fetch/format.ts";
 import { Histogram } from "../../src/fetch/histogram.ts";
 import { progressLine, progressText, RateMeter, type View } from "../../src/fetch/progress.ts";
 import { summaryLines } from "../../src/fetch/summary.ts";
 import { Tally } from "../../src/fetch/tally.ts";
 
 describe("numbers", () => {
+  test("whole ones as the engine itself would group them", () => {
+    fc.assert(
+      fc.property(fc.oneof(fc.nat(), fc.maxSafeNat(), fc.double({ min: 0, max: 1e15, noNaN: true })), (value) => {
+        expect(whole(value)).toBe(Math.round(value).toLocaleString("en-US"));
+      }),
+    );
+  });
+
   test("bytes, times and rates in few digits", () => {
     expect([0, 999, 1_000, 1_234_567, 999_600, 45_600_000, 1.2e12].map(byteSize)).toEqual([
       "0 bytes",

@@ -5,8 +5,9 @@
  * cost four times that, and in the main thread nothing else runs meanwhile. So what has become complete is copied into one buffer, handed
  * over (not copied again), and saved over there by calls that wait; the answer for all of them is one message.
  *
- * At most two batches are over there: one that is being saved, and the one after it, so that the thread need not wait. What becomes
- * complete meanwhile is the third. So batches are as large as the disk is slow, and there are few buffers.
+ * A message costs more than a file does. So a batch waits until it is worth one, or some milliseconds: without that there were 1,800 of them
+ * for 20,000 files, many with one or two. At most two batches are over there: one that is being saved, and the one after it, so that the thread
+ * need not wait. What becomes complete meanwhile is the third. So batches are as large as the disk is slow, and there are few buffers.
  *
  * The first files of a run are saved here: a few are quicker so, and the thread takes 30 ms to start. A disk that makes everybody wait is
  * noticed by that time as well.
@@ -25,6 +26,8 @@ const FILES_SAVED_HERE = 64;
 const SLOW_MS = 20; // for all that was saved here before the thread is used: a network file system, say
 
 const MOST_SENT = 2;
+const WORTH_SENDING = 32; // files
+const LONGEST_WAIT_MS = 4; // whoever fetched it has given its place to the next request already
 const BUFFER_BYTES = 512 * 1024;
 const LARGEST_SPARE = 4 * 1024 * 1024;
 
@@ -44,7 +47,8 @@ export class Disk {
   #orders: Order[] = [];
   /** Batches that are under way, oldest first. */
   readonly #sent: (readonly Order[])[] = [];
-  #isScheduled = false;
+  /** Runs while a batch is too small to be sent. */
+  #patience: NodeJS.Timeout | null = null;
   readonly #spares: ArrayBuffer[] = [];
 
   /** Saves the file now if that is quick. `false`: use `save`. @throws what the file system reports. */
@@ -60,9 +64,7 @@ export class Disk {
   /** Saves the file and calls back. It cannot be withdrawn. */
   save(file: SmallFile, pieces: readonly Uint8Array[], done: Done): void {
     this.#orders.push({ file, pieces, done });
-    if (this.#isScheduled || this.#sent.length >= MOST_SENT) return;
-    this.#isScheduled = true;
-    setImmediate(this.#send);
+    this.#consider();
   }
 
   /** Ends the thread. Nothing may be under way. */
@@ -72,8 +74,15 @@ export class Disk {
     void thread?.terminate();
   }
 
+  #consider(): void {
+    if (this.#orders.length === 0 || this.#sent.length >= MOST_SENT) return;
+    if (this.#orders.length >= WORTH_SENDING) this.#send();
+    else this.#patience ??= setTimeout(this.#send, LONGEST_WAIT_MS);
+  }
+
   readonly #send = (): void => {
-    this.#isScheduled = false;
+    if (this.#patience !== null) clearTimeout(this.#patience);
+    this.#patience = null;
     const orders = this.#orders;
     this.#orders = [];
     if (this.#hasFailed) return this.#saveHere(orders);
@@ -118,7 +127,7 @@ export class Disk {
   #answered({ problems, buffer }: Answer): void {
     if (buffer.byteLength <= LARGEST_SPARE) this.#spares.push(buffer);
     const orders = this.#sent.shift()!;
-    if (this.#orders.length > 0 && !this.#isScheduled) this.#send();
+    this.#consider();
     if (this.#sent.length === 0) this.#thread?.unref();
     const failed = new Map(
       problems.map(({ index, code, message }) => [index, Object.assign(new Error(message), { code })]),
