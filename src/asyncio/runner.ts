@@ -92,7 +92,12 @@ export class Runner {
     }
   }
 
-  /** Cancels all tasks that are left, waits for them and for the default executor, closes the loop. Idempotent. */
+  /**
+   * Cancels all tasks that are left, waits for them and for the default executor, closes the loop. Idempotent.
+   *
+   * It cancels each task once and then waits for as long as it takes, as in CPython: a task that catches `CancelledError` and goes on, or
+   * waits for an operation of Fibril in a `shield`, holds it up until it is done.
+   */
   async close(): Promise<void> {
     const loop = this.#loop;
     if (this.#closed || loop === null) return;

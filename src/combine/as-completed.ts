@@ -8,7 +8,7 @@
 import { checkFunction, describeValue, Scope, scope, UsageError } from "../core/index.ts";
 import type { Body, Coroutine, Operation, Outcome, Sequence, Task, Waiter, Watcher } from "../core/index.ts";
 import { checkOperands, heldTask, isList, taskFor } from "./operands.ts";
-import type { Results, TaskHolder } from "./operands.ts";
+import type { Results, TaskOrHolder } from "./operands.ts";
 import { Outlet } from "./outlet.ts";
 
 /** An operand that has ended. */
@@ -36,10 +36,10 @@ type BodiesOf<T> = readonly Body<T>[] | Readonly<Record<string, Body<T>>>;
  *   yield* forEach(answers, function* ({ key, outcome }) { console.log(key, outcome.status) });
  * });
  */
-export function asCompleted<const Tasks extends readonly TaskHolder<unknown>[]>(
+export function asCompleted<const Tasks extends readonly TaskOrHolder<unknown>[]>(
   tasks: Tasks,
 ): Sequence<Completed<Results<Tasks>[number]>>;
-export function asCompleted<const Tasks extends Readonly<Record<string, TaskHolder<unknown>>>>(
+export function asCompleted<const Tasks extends Readonly<Record<string, TaskOrHolder<unknown>>>>(
   tasks: Tasks,
 ): Sequence<Completed<Results<Tasks>[keyof Tasks], keyof Tasks & string>>;
 export function asCompleted<const Bodies extends readonly Body<unknown>[], Result>(

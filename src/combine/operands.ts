@@ -50,10 +50,13 @@ export function checkList(what: string, operands: unknown): void {
   );
 }
 
-/** A task, or what stands for one: a `JobHandle`. A task's `task` is itself. */
-export interface TaskHolder<T> extends Operation<T> {
+/** What stands for a task: a `JobHandle`. */
+interface TaskHolder<T> extends Operation<T> {
   readonly task: Task<T>;
 }
+
+/** A task, or what stands for one. A task's `task` is itself, but no part of the published types: so it is named here. */
+export type TaskOrHolder<T> = Task<T> | TaskHolder<T>;
 
 /** The task that it stands for; `null` when it is nothing of the kind. */
 export function heldTask(operand: unknown): Task<unknown> | null {

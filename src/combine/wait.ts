@@ -5,7 +5,7 @@ import { describeValue, sharedWait, UsageError, Wait } from "../core/index.ts";
 import type { Operation, Started, Task, Timer, Waiter, Watcher } from "../core/index.ts";
 import { checkMs } from "./errors.ts";
 import { checkList, heldTask } from "./operands.ts";
-import type { TaskHolder } from "./operands.ts";
+import type { TaskOrHolder } from "./operands.ts";
 
 export interface WaitOptions {
   /** How long to wait at most, in milliseconds. Default: for ever. Zero looks at once. */
@@ -34,7 +34,7 @@ export interface WaitResult<AnyTask> {
  * const { done, pending } = yield* wait(tasks, { timeoutMs: 500, returnWhen: "first" });
  * for (const task of pending) task.cancel();
  */
-export function wait<AnyTask extends TaskHolder<unknown>>(
+export function wait<AnyTask extends TaskOrHolder<unknown>>(
   tasks: readonly AnyTask[],
   options: WaitOptions = {},
 ): Operation<WaitResult<AnyTask>> {
@@ -53,7 +53,7 @@ export function wait<AnyTask extends TaskHolder<unknown>>(
   return new WaitFor([...tasks], timeoutMs, returnWhen);
 }
 
-class WaitFor<AnyTask extends TaskHolder<unknown>> extends Wait<WaitResult<AnyTask>> implements Timer {
+class WaitFor<AnyTask extends TaskOrHolder<unknown>> extends Wait<WaitResult<AnyTask>> implements Timer {
   heapIndex = -1;
   readonly #tasks: readonly AnyTask[];
   readonly #timeoutMs: number;
@@ -141,9 +141,9 @@ class Watch implements Watcher {
   before: Watch | null = null;
   after: Watch | null = null;
   readonly task: Task<unknown>;
-  readonly #waits: WaitFor<TaskHolder<unknown>>;
+  readonly #waits: WaitFor<TaskOrHolder<unknown>>;
 
-  constructor(waits: WaitFor<TaskHolder<unknown>>, task: Task<unknown>) {
+  constructor(waits: WaitFor<TaskOrHolder<unknown>>, task: Task<unknown>) {
     this.#waits = waits;
     this.task = task;
   }

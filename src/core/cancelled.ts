@@ -12,7 +12,7 @@ export type CancelSource =
   | "deadline"
   /** a task of the scope, or its body, failed */
   | "failure"
-  /** the `AbortSignal` given to `run` */
+  /** the `AbortSignal` given to `run`, `withSignal`, `exec` and their like */
   | "abort-signal"
   /** SIGINT or SIGTERM */
   | "process-signal"

@@ -36,10 +36,11 @@ export class ForeignYieldError extends UsageError {
 
 /** A function or value that was to be run is no coroutine. Code: `NOT_AN_OPERATION`. @package */
 export function notAnOperation(name: string, value: unknown): UsageError {
-  const isPromise = typeof (value as Partial<PromiseLike<unknown>> | null | undefined)?.then === "function";
-  const hint = isPromise ? "; write function* instead of async, and wrap promises in until()" : "";
+  // A promise, or what an `async function*` makes.
+  const isAsync = isObject(value) && ("then" in value || Symbol.asyncIterator in value);
+  const hint = isAsync ? "; write function* instead of async, and wrap promises in until()" : "";
   return new UsageError(
-    `"${name}" is no coroutine: expected a generator or another operation, got ${describeValue(value)}${hint}`,
+    `"${name || "the function"}" is no coroutine: expected a generator or another operation, got ${describeValue(value)}${hint}`,
     "NOT_AN_OPERATION",
   );
 }
@@ -154,14 +155,16 @@ export function describeValue(value: unknown): string {
   if (typeof value === "function") return `function ${value.name || "(anonymous)"}`;
   if (!isObject(value)) return String(value);
   if (value instanceof Error) return `${value.name}: ${value.message}`;
-  const name: unknown = value.constructor?.name;
+  // What a generator inherits from is no function; it has a tag.
+  const name: unknown = value.constructor?.name || (value as { [Symbol.toStringTag]?: unknown })[Symbol.toStringTag];
   return typeof name === "string" && name !== "" ? `an object of class ${name}` : "an object";
 }
 
 /** @throws {UsageError} unless `fn` can be called. `what` names who takes it: "scope". @package */
 export function checkFunction(what: string, fn: unknown): void {
   if (typeof fn !== "function") {
-    throw new UsageError(`${what} takes a function here, got ${describeValue(fn)}`, "NOT_A_FUNCTION");
+    const hint = isObject(fn) && Symbol.iterator in fn ? "; pass its function: () => job(1)" : "";
+    throw new UsageError(`${what} takes a function here, got ${describeValue(fn)}${hint}`, "NOT_A_FUNCTION");
   }
 }
 

@@ -13,7 +13,7 @@ import type { Task } from "./task.ts";
 export interface RunOptions extends EventLoopOptions {
   /** The loop to run on. Default: a new one, made from the other options. */
   readonly loop?: EventLoop;
-  /** Cancels the main coroutine when it aborts. */
+  /** Cancels the main coroutine when it aborts; the promise rejects with its reason then. */
   readonly signal?: AbortSignal;
   /**
    * Whether to handle SIGINT and SIGTERM while it runs: the first cancels the main coroutine and lets cleanup finish, the
@@ -31,9 +31,10 @@ const ONE_SIGNAL_MS = 100;
 /**
  * Runs `main` to its end, with everything that it spawns.
  *
- * The promise rejects with what `main` threw; with `CancelledError` when it was cancelled, its `reason` being the signal's
- * name or the `AbortSignal`'s reason; with `DeadlockError` when no task can ever run again. Cancelled before it began, `main`
- * still runs up to its first wait. A program that handles signals catches the `CancelledError` and sets its exit code.
+ * The promise rejects with what `main` threw; with the reason of the `AbortSignal`, the very value, when that has cancelled it; with
+ * `CancelledError` when something else has, its `reason` being the name of a signal of the process; with `DeadlockError` when no task
+ * can ever run again. Cancelled before it began, `main` still runs up to its first wait. A program that handles signals of
+ * the process catches the `CancelledError` and sets its exit code.
  *
  * @example
  * await run(function* () { yield* sleep(100); console.log("hello") });
@@ -64,7 +65,11 @@ export function run<T>(main: () => Operation<T>, options: RunOptions = {}): Prom
         const outcome = task.outcome!;
         if (outcome.status === "succeeded") finish(() => resolve(outcome.value));
         else if (outcome.status === "failed") finish(() => reject(outcome.error));
-        else finish(() => reject(new CancelledError(`run of "${name}"`, outcome.cancelled.reason)));
+        else {
+          // Who gave an `AbortSignal` gets its reason, as from `fetch` and from `withSignal`; everybody else a `CancelledError`.
+          const { source, reason } = outcome.cancelled;
+          finish(() => reject(source === "abort-signal" ? reason : new CancelledError(`run of "${name}"`, reason)));
+        }
       },
     });
   });

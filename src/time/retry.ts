@@ -41,7 +41,8 @@ export interface RetryOptions extends BackoffOptions {
   readonly totalMs?: number;
   /**
    * Whether to try again after `error`, the failure of attempt number `attempt`. `Cancelled` is never asked about: it passes.
-   * Default: after everything but a `UsageError`, which does not heal, and a `CancelledError`, which somebody wanted.
+   * Default: after everything but a `UsageError`, which does not heal, and a `CancelledError` or the platform's `AbortError`, which
+   * somebody wanted.
    */
   readonly when?: (error: unknown, attempt: number) => boolean;
   /**
@@ -148,7 +149,8 @@ function delayAfter(error: unknown, attempt: number, startedAt: number, backoff:
 }
 
 function mayHeal(error: unknown): boolean {
-  return !(error instanceof UsageError || error instanceof CancelledError);
+  if (error instanceof UsageError || error instanceof CancelledError) return false;
+  return !(error instanceof Error && error.name === "AbortError");
 }
 
 function askedByError(error: unknown): number | undefined {

@@ -1,3 +1,4 @@
+import { Event as FibrilEvent, shield as fibrilShield } from "fibril";
 import { VirtualClock, VirtualHost } from "fibril/testing";
 import { describe, expect, test } from "vitest";
 import {
@@ -12,7 +13,9 @@ import {
   run,
   Runner,
   RuntimeError,
+  shield,
   sleep,
+  wrapOperation,
 } from "../../src/asyncio/index.ts";
 import type { Coroutine, EventLoop, ExceptionContext } from "../../src/asyncio/index.ts";
 
@@ -165,6 +168,47 @@ describe("Runner", () => {
     await runner.close();
     await expect(runner.run(sleep(1))).rejects.toBeInstanceOf(RuntimeError);
     expect(() => runner.getLoop()).toThrow(RuntimeError);
+  });
+
+  test("close waits for as long as a task refuses to be cancelled, or for a shield of Fibril's; not for one of asyncio's", async () => {
+    const log: string[] = [];
+    const released = new FibrilEvent({ external: true });
+    const refusing = function* (): Coroutine<void> {
+      try {
+        yield* sleep(100);
+      } catch {
+        for (let turn = 0; turn < 10; turn++) yield* sleep(0); // goes on as if nothing had happened
+      }
+      log.push("refused, and done");
+      released.set();
+    };
+    const shielded = function* (): Coroutine<void> {
+      try {
+        yield* wrapOperation(() => fibrilShield(released.wait()));
+      } finally {
+        log.push("out of Fibril's shield");
+      }
+    };
+    const inner = function* (): Coroutine<void> {
+      try {
+        yield* sleep(100);
+      } finally {
+        log.push("cancelled in asyncio's shield");
+      }
+    };
+    const outer = function* (): Coroutine<void> {
+      yield* shield(inner());
+    };
+    const runner = new Runner();
+    const main = function* (): Coroutine<void> {
+      for (const task of [refusing(), shielded(), outer()]) createTask(task);
+      for (let turn = 0; turn < 5; turn++) yield* sleep(0);
+    };
+    await runner.run(main());
+    const loop = runner.getLoop();
+    await runner.close();
+    expect(log).toEqual(["cancelled in asyncio's shield", "refused, and done", "out of Fibril's shield"]);
+    expect(loop.isClosed()).toBe(true);
   });
 
   test("await using closes it", async () => {

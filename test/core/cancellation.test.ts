@@ -7,6 +7,7 @@ import {
   Cancelled,
   CancelledError,
   coroutine,
+  currentScope,
   currentTask,
   defer,
   EventLoop,
@@ -835,16 +836,14 @@ describe("how far it reaches", () => {
   });
 
   test("it crosses to promises as CancelledError, never as Cancelled", async () => {
-    const controller = new AbortController();
-    const error: unknown = await run(
-      function* () {
-        controller.abort("stop");
-        yield* until(new Promise(() => {}));
-      },
-      { signal: controller.signal },
-    ).catch((it: unknown) => it);
+    const reason = new Error("stop");
+    const error: unknown = await run(function* () {
+      currentScope().cancel(reason);
+      yield* until(new Promise(() => {}));
+    }).catch((it: unknown) => it);
     expect(error).toBeInstanceOf(CancelledError);
     expect(error).toBeInstanceOf(Error);
+    expect(error).toMatchObject({ reason, cause: reason });
   });
 
   test("it reaches ten thousand tasks with one object", () => {

@@ -41,8 +41,11 @@ const places: readonly (readonly [string, (loop: EventLoop, act: () => void) => 
   [
     "while it sleeps for long",
     (loop, act) => {
-      loop.spawn(sleep, 60_000);
-      later(2, act);
+      // Its own timer, so that it has begun to sleep; the act comes from another loop's.
+      loop.spawn(function* () {
+        later(2, act);
+        yield* sleep(60_000);
+      });
     },
   ],
   ["from a promise callback", (_loop, act) => void Promise.resolve().then(() => act())],
@@ -213,10 +216,12 @@ describe("several loops in one thread", () => {
 
   test("giving up a join leaves the task of the other loop alone; a deadline of one loop ends its wait for the other", async () => {
     const [a, b] = [new EventLoop(), new EventLoop()];
-    const slow = b.spawn(after, 20, "slow");
+    const gate = new Future<string>({ external: true });
+    const slow = b.spawn(() => gate);
     const seen = await a.spawn(function* () {
       const missed = yield* moveOnAfter(2, slow);
       const error = yield* caught(timeout(2, slow));
+      gate.resolve("slow"); // not before: it is not a matter of time which of them ends first
       return [missed, error instanceof TimeoutError, yield* slow];
     });
     expect(seen).toEqual([undefined, true, "slow"]);

@@ -248,6 +248,11 @@ describe("what is no operation", () => {
     ["a promise", () => Promise.resolve(), /until\(\)/],
     ["a string", () => "text", /got "text"/],
     ["a number", () => 7, /got 7/],
+    [
+      "an async generator",
+      async function* () {},
+      /got an object of class AsyncGenerator; write function\* instead of async/,
+    ],
   ])("spawning a function that gives %s is refused at once, with advice", (_, make, message) => {
     const error = thrownBy(() =>
       simulated(function* () {
@@ -257,6 +262,34 @@ describe("what is no operation", () => {
     );
     expect(error).toMatchObject({ code: "NOT_AN_OPERATION" });
     expect((error as Error).message).toMatch(message);
+  });
+
+  test("spawning a coroutine instead of its function is refused, and the message says what to write", () => {
+    function* job(): Coroutine<void> {
+      yield* sleep(1);
+    }
+    const error = thrownBy(() =>
+      simulated(function* () {
+        spawn(job() as never);
+        yield* sleep(1);
+      }),
+    );
+    expect(error).toMatchObject({
+      code: "NOT_A_FUNCTION",
+      message: "spawn takes a function here, got an object of class Generator; pass its function: () => job(1)",
+    });
+  });
+
+  test("what has no name is not called by an empty one", () => {
+    const error = thrownBy(() => simulated((() => Promise.resolve()) as never));
+    expect((error as Error).message).not.toMatch(/""/);
+    const inside = thrownBy(() =>
+      simulated(function* () {
+        spawn((() => 7) as never);
+        yield* sleep(1);
+      }),
+    );
+    expect((inside as Error).message).toMatch(/^"the function" is no coroutine/);
   });
 
   test("spawning a function that gives a list is refused with advice", () => {

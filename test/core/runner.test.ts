@@ -53,7 +53,7 @@ describe("Runner", () => {
     const controller = new AbortController();
     const cancelled = runner.run(() => sleep(10_000), { signal: controller.signal });
     controller.abort("enough");
-    await expect(cancelled).rejects.toMatchObject({ code: "CANCELLED", reason: "enough" });
+    await expect(cancelled).rejects.toBe("enough");
     expect(
       await runner.run(function* () {
         return 7;

@@ -184,7 +184,7 @@ describe("simulate", () => {
   });
 
   test("takes the options of run", async () => {
-    await expect(simulate(() => sleep(1), { signal: AbortSignal.abort("no") })).rejects.toMatchObject({ reason: "no" });
+    await expect(simulate(() => sleep(1), { signal: AbortSignal.abort("no") })).rejects.toBe("no");
   });
 
   test("gives the same result as the real clock, only faster", async () => {

@@ -153,7 +153,8 @@ describe("retry", () => {
   });
 
   test("by default retries no usage error and no cancellation of something else", () => {
-    for (const error of [new UsageError("wrong"), new CancelledError("it", undefined)]) {
+    const aborted = AbortSignal.abort().reason as unknown;
+    for (const error of [new UsageError("wrong"), new CancelledError("it", undefined), aborted]) {
       let attempts = 0;
       const thrown = failureOf(() =>
         retry(

@@ -70,7 +70,7 @@ const TAIL_BYTES = 2_048; // of stderr, in the message of an error
  * @throws {ProcessSpawnError} when it cannot be started.
  * @throws {TimeoutError} after `timeoutMs`; it has been stopped then.
  * @throws {ProcessOutputLimitError} when it writes more than `maxOutputBytes`; it has been stopped then.
- * @throws {CancelledError} when `signal` aborts; it has been stopped then.
+ * @throws the reason of `signal`, the very value, when that aborts; it has been stopped then.
  * @throws {UsageError} for wrong arguments.
  * @example
  * const { stdout } = yield* exec("git", ["rev-parse", "HEAD"], { timeoutMs: 5_000 });
@@ -101,6 +101,7 @@ function* execChecked(
   const scope = Scope.enter({ name: `exec ${name}`, timeoutMs });
   const result = yield* scope.run(runToEnd(scope, command, args, options));
   if (scope.isCaught) {
+    if (scope.cancelled?.source === "abort-signal") throw scope.cancelled.reason;
     scope.throwUnlessDeadline();
     throw new TimeoutError(`process "${name}"`, timeoutMs);
   }

@@ -6,19 +6,7 @@ import { mkdtempSync, realpathSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
-import {
-  Cancelled,
-  CancelledError,
-  Future,
-  run,
-  scope,
-  spawn,
-  timeout,
-  TimeoutError,
-  until,
-  UsageError,
-  yieldNow,
-} from "fibril";
+import { Cancelled, Future, run, scope, spawn, timeout, TimeoutError, until, UsageError, yieldNow } from "fibril";
 import type { Coroutine, Operation } from "fibril";
 import { describe, expect, test } from "vitest";
 import { exec } from "../../../src/interop/node/exec.ts";
@@ -198,8 +186,7 @@ describe("limits", () => {
     const error = await failureOf(() =>
       exec(NODE, FLOOD, { signal: controller.signal, onStdout: () => controller.abort("enough") }),
     );
-    expect(error).toBeInstanceOf(CancelledError);
-    expect(error).toMatchObject({ reason: "enough" });
+    expect(error).toBe("enough");
     const unused = new AbortController();
     await runLeavingNothing(() => exec(NODE, ["-e", ""], { signal: unused.signal }));
     expect([controller, unused].map(({ signal }) => getEventListeners(signal, "abort").length)).toEqual([0, 0]);
@@ -207,9 +194,7 @@ describe("limits", () => {
 
   test("a signal that is aborted already starts nothing", async () => {
     const pids = await leavingNothing(async () => {
-      await expect(run(() => exec(NODE, ECHO, { signal: AbortSignal.abort("no") }))).rejects.toMatchObject({
-        reason: "no",
-      });
+      await expect(run(() => exec(NODE, ECHO, { signal: AbortSignal.abort("no") }))).rejects.toBe("no");
     });
     expect(pids).toEqual([]);
   });
