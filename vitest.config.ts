@@ -37,7 +37,9 @@ const config: ViteUserConfig = defineConfig({
     // One more than the two cores of a small machine: many tests wait for a peer, a process or a lease.
     maxWorkers: 3,
     execArgv: [`--conditions=${condition}`, "--disable-warning=ExperimentalWarning"],
-    testTimeout: 20_000,
+    // Long, because they only end what hangs: a machine that does ten other things is no fault of the code.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
     projects: [
       {
         extends: true,

@@ -654,6 +654,7 @@ export const CLASSES: Readonly<Record<string, ClassSurface>> = {
       createTask: { value: "Task of src/asyncio/task.ts", bodies: [[{ at: 0 }]] },
     },
   },
+  TaskHolder: { properties: { task: "Task" }, isOperation: true },
   TaskLocal: { methods: { with: { operation: "lazy", bodies: [[{ at: 1 }]] } } },
   "TaskLoop of src/asyncio/task.ts": {
     methods: { createTask: { value: "Task of src/asyncio/task.ts", bodies: [[{ at: 0 }]] } },

@@ -7,6 +7,7 @@ import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { blocksOf, documents, root } from "./documents.ts";
+import { FLAGS, OPTIONS } from "./run-programs.ts";
 
 const readme = readFileSync(join(root, "README.md"), "utf8");
 
@@ -15,11 +16,7 @@ test("the first program in the README is examples/first.ts", () => {
 });
 
 test("it prints what it says", async () => {
-  const { stdout } = await promisify(execFile)(
-    process.execPath,
-    ["--conditions=fibril-source", "--disable-warning=ExperimentalWarning", "examples/first.ts"],
-    { cwd: root, timeout: 20_000 },
-  );
+  const { stdout } = await promisify(execFile)(process.execPath, [...FLAGS, "examples/first.ts"], OPTIONS);
   expect(stdout.trimEnd().split("\n")).toEqual([
     "fish: stove off",
     "rice: stove off",

@@ -4,12 +4,18 @@
  */
 import { execFile } from "node:child_process";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { root } from "./documents.ts";
 import type { Ran } from "./programs.ts";
 
-const FLAGS = ["--conditions=fibril-source", "--disable-warning=ExperimentalWarning"];
-const OPTIONS = { cwd: root, timeout: 20_000 };
+const CLOCK = pathToFileURL(join(root, "test/scenarios/patient-clock.ts")).href;
+export const FLAGS: readonly string[] = [
+  "--conditions=fibril-source",
+  "--disable-warning=ExperimentalWarning",
+  `--import=${CLOCK}`,
+];
+export const OPTIONS: { readonly cwd: string; readonly timeout: number } = { cwd: root, timeout: 50_000 };
 
 /** Runs `files` together; the function that it returns says what one of them wrote, and runs it alone unless that is `expected`. */
 export function runPrograms(files: readonly string[]): (file: string, expected: string) => Promise<Ran> {
