@@ -7,7 +7,7 @@
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { Command } from "commander";
-import { CancelledError, run } from "fibril";
+import { Cancelled, CancelledError, run, sleep, spawn } from "fibril";
 import type { Coroutine } from "fibril";
 import { engineAt, EngineMissingError, EngineRefusedError, serveJobs, ThreadPool } from "fibril/executors";
 import type { Job, ServerView } from "fibril/executors";
@@ -75,7 +75,24 @@ async function workerAction(file: string, options: Options): Promise<void> {
     await engine.close();
   }
 
+  /** At the first signal: nothing is claimed from there on, and whoever sent it wants to know what it waits for. */
+  function* tellOfStop(): Coroutine<void> {
+    try {
+      yield* sleep(Infinity);
+    } catch (cancelled) {
+      const count = server?.statistics().running ?? 0;
+      if (cancelled instanceof Cancelled && cancelled.source === "process-signal" && count > 0) {
+        const limit = `${settings.drainMs / 1_000} s`;
+        say(
+          `stops: ${count} ${count === 1 ? "job has" : "jobs have"} ${limit} to end; a second signal ends it at once`,
+        );
+      }
+      throw cancelled;
+    }
+  }
+
   function* work({ concurrency, drainMs, threads }: Settings, serve: Serve): Coroutine<void> {
+    spawn(tellOfStop);
     const pool = threads === 0 ? null : new ThreadPool({ maxWorkers: threads, name: "threads of the worker" });
     try {
       const onStart = (view: ServerView): void => {

@@ -81,6 +81,7 @@ test("the first Ctrl-C waits for jobs that run, the second does not", async () =
     });
     while (!isRunning) yield* sleep(5);
     program.child.kill("SIGINT");
+    while (!/^stops: 1 job has 3600 s to end; a second signal ends it at once$/m.test(program.stderr)) yield* sleep(5);
     const waiting = yield* executor.submit(square, 2);
     yield* sleep(300);
     expect([waiting.state, program.child.exitCode, program.child.signalCode]).toEqual(["pending", null, null]);
