@@ -34,8 +34,8 @@ const config: ViteUserConfig = defineConfig({
   test: {
     // Processes, not threads: tests send signals, start servers and measure memory.
     pool: "forks",
-    // One more than the two cores of a small machine: many tests wait for a peer, a process or a lease.
-    maxWorkers: 3,
+    // Twice the two cores of a small machine: many tests wait for a peer, a process or a lease.
+    maxWorkers: 4,
     execArgv: [`--conditions=${condition}`, "--disable-warning=ExperimentalWarning"],
     // Long, because they only end what hangs: a machine that does ten other things is no fault of the code.
     testTimeout: 60_000,

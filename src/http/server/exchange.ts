@@ -53,6 +53,8 @@ export interface Admission {
   readonly sendTimeoutMs: number;
   /** A client took nothing for that long; its connection is cut. */
   countStalled(): void;
+  /** Calls its `lookAgain` in a moment. */
+  lookLater(exchange: Exchange): void;
   /** Its task has settled. */
   settled(): void;
   /** It gives back its place. */
@@ -238,8 +240,8 @@ export abstract class Exchange implements Watcher, Timer {
   }
 
   /**
-   * From now on the client has to take something every `sendTimeoutMs`. Called when an answer has not gone out at once; most have, so with
-   * node:http and fastify there is no timer for a request. hono writes only after the handler has ended, so there each has one.
+   * From now on the client has to take something every `sendTimeoutMs`. Called when an answer has not gone out at once; most have, so
+   * there is no timer for each request.
    */
   watchSending(): void {
     const { sendTimeoutMs, loop } = this.admission;
@@ -318,7 +320,16 @@ export abstract class Exchange implements Watcher, Timer {
   private releaseIfOver(): void {
     const over = this.flags & (SETTLED | CLOSED);
     if (over === (SETTLED | CLOSED)) this.release();
-    else if (over === SETTLED && !isHandedOver(this.response!)) this.watchSending();
+    else if (over === SETTLED && !isHandedOver(this.response!)) this.handOver();
+  }
+
+  /** Its task has ended, and the system does not have all of the answer. */
+  protected handOver(): void {
+    this.watchSending();
+  }
+
+  lookAgain(): void {
+    if (!this.isClosed && !isHandedOver(this.response!)) this.watchSending();
   }
 
   private checkSending(): void {

@@ -181,6 +181,11 @@ class HonoExchange extends Exchange {
     this.dropped();
   }
 
+  /** hono writes it, a moment later. */
+  protected override handOver(): void {
+    this.admission.lookLater(this);
+  }
+
   protected override dropped(): void {
     if (this.result === null) this.give(new Response(null, { status: 499 })); // nobody reads it
   }

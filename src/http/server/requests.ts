@@ -19,6 +19,7 @@ import {
   UsageError,
 } from "../../core/index.ts";
 import type { Coroutine, Task } from "../../core/index.ts";
+import type { Timer } from "../../lowlevel.ts";
 import { moveOnAfter } from "../../time/index.ts";
 import { nodeAsyncContext } from "../../interop/node/index.ts";
 import type { Admission, Exchange, HandlerSettings, OnDisconnect } from "./exchange.ts";
@@ -74,6 +75,8 @@ export interface RequestsStatistics {
   readonly stalled: number;
 }
 
+const LOOK_MS = 20;
+
 export class Requests implements Admission {
   readonly name: string;
   readonly loop: EventLoop;
@@ -96,6 +99,9 @@ export class Requests implements Admission {
   #active = 0;
   #handlers = 0;
   #stalled = 0;
+  /** To look at together, see `lookLater`. */
+  #later: Exchange[] = [];
+  readonly #look: Timer = { heapIndex: -1, fire: () => this.#lookAtAll() };
   #idle: Future<void> | null = null;
   /** Called when a place becomes free while the server drains. */
   onRelease: (() => void) | null = null;
@@ -162,6 +168,12 @@ export class Requests implements Admission {
     this.#stalled++;
   }
 
+  /** One timer for all: nearly all answers have gone out by then, and a timer for each would cost more than the rest of its request here. */
+  lookLater(exchange: Exchange): void {
+    if (this.sendTimeoutMs === Infinity) return;
+    if (this.#later.push(exchange) === 1) this.loop.addTimer(this.#look, this.loop.now() + LOOK_MS);
+  }
+
   settled(): void {
     this.#handlers--;
     this.#tellIfIdle();
@@ -172,6 +184,7 @@ export class Requests implements Admission {
     if (exchange.hasPlace) {
       exchange.hasPlace = false;
       this.#active--;
+      if (this.#active === 0 && this.#later.length > 0) this.#lookAtNone();
       this.#serveLine();
     }
     if (onRequestEnd !== undefined) {
@@ -229,6 +242,7 @@ export class Requests implements Admission {
       yield* this.#scope.cancel("the server is shutting down");
     }
     this.#closing.tryResolve();
+    this.#lookAtNone();
     yield* this.#host.cancel();
   }
 
@@ -247,6 +261,17 @@ export class Requests implements Admission {
       this.reportError(error, exchange);
       exchange.refuse(error, "failed");
     }
+  }
+
+  #lookAtAll(): void {
+    const exchanges = this.#later;
+    this.#later = [];
+    for (const exchange of exchanges) exchange.lookAgain();
+  }
+
+  #lookAtNone(): void {
+    this.#later = [];
+    this.loop.removeTimer(this.#look);
   }
 
   #serveLine(): void {
