@@ -6,7 +6,7 @@ import type { ClientHttp2Stream, IncomingHttpHeaders, OutgoingHttpHeaders } from
 import type { OutgoingHeaders } from "../headers.ts";
 import { ExchangeFailure } from "./exchange.ts";
 import type { DispatchOptions, ExchangeController, ExchangeHandler, UndiciHeaders } from "./exchange.ts";
-import { validateHeaderName, validateHeaderValue } from "./node-http.ts";
+import { validateHeaderName, validateHeaderValue } from "../node-http.ts";
 
 /** What a stream needs of its connection. */
 export interface Http2Connection {

@@ -6,7 +6,7 @@
  */
 import type { Socket } from "node:net";
 import { ProxyFailure, SocksMissingError } from "./errors.ts";
-import { request } from "./node-http.ts";
+import { request } from "../node-http.ts";
 import type { Proxy } from "./proxy.ts";
 
 /** Called once: with an error, or when the socket leads to the target. Maybe after the socket was destroyed. */

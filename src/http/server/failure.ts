@@ -4,7 +4,7 @@
  * What an `HttpFailure` says is meant for the client. The message of every other error is not: it may name hosts, queries,
  * files. So those become a bare status 500, and the error itself goes to `onError`.
  */
-import { STATUS_CODES } from "node:http";
+import { STATUS_CODES } from "../node-http.ts";
 import { describeValue, FibrilError, UsageError } from "../../core/index.ts";
 
 /** The members of a problem document, and what else goes with the answer. */

@@ -75,7 +75,7 @@ export interface RequestsStatistics {
   readonly stalled: number;
 }
 
-const LOOK_MS = 20;
+const LOOK_MS = 20; // so long what has ended is kept; and the limit for sending may be exceeded by it
 
 export class Requests implements Admission {
   readonly name: string;
@@ -168,7 +168,7 @@ export class Requests implements Admission {
     this.#stalled++;
   }
 
-  /** One timer for all: nearly all answers have gone out by then, and a timer for each would cost more than the rest of its request here. */
+  /** For answers that somebody else writes. Nearly all have gone out by then, so one timer looks at all of them instead of one for each. */
   lookLater(exchange: Exchange): void {
     if (this.sendTimeoutMs === Infinity) return;
     if (this.#later.push(exchange) === 1) this.loop.addTimer(this.#look, this.loop.now() + LOOK_MS);
@@ -269,6 +269,7 @@ export class Requests implements Admission {
     for (const exchange of exchanges) exchange.lookAgain();
   }
 
+  /** None of those who have a place is under way any more: all have gone out. */
   #lookAtNone(): void {
     this.#later = [];
     this.loop.removeTimer(this.#look);

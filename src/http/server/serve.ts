@@ -12,7 +12,7 @@
  *
  * A hook that fails does not keep the next step from coming; its error is thrown at the end.
  */
-import { createServer } from "node:http";
+import { createServer } from "../node-http.ts";
 import type { IncomingMessage, Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { currentScope, Future, toOperation, until } from "../../core/index.ts";

@@ -13,3 +13,5 @@ const http = createRequire(import.meta.url)("node:http") as typeof Http;
 export const request: typeof Http.request = http.request;
 export const validateHeaderName: typeof Http.validateHeaderName = http.validateHeaderName;
 export const validateHeaderValue: typeof Http.validateHeaderValue = http.validateHeaderValue;
+export const createServer: typeof Http.createServer = http.createServer;
+export const STATUS_CODES: typeof Http.STATUS_CODES = http.STATUS_CODES;
