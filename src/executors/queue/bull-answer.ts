@@ -42,3 +42,12 @@ export class Answer<T> extends Wait<T> {
     return waiter;
   }
 }
+
+/** Waits for something that may never come; no longer than that. @param work It does not fail. */
+export async function atMost(loop: EventLoop, limitMs: number, work: Promise<unknown>): Promise<void> {
+  let isLate = (): void => {};
+  const late = new Promise<void>((resolve) => (isLate = resolve));
+  const timer = loop.callLater(limitMs, isLate);
+  await Promise.race([work, late]);
+  timer.cancel();
+}

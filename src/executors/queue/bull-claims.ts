@@ -11,6 +11,7 @@ import { QueuedWait, taskOf, until, WaitQueue } from "../../core/index.ts";
 import type { Coroutine, EventLoop, Operation, Waiter } from "../../core/index.ts";
 import { sleep } from "../../time/index.ts";
 import type { WorkerOptions } from "bullmq";
+import { atMost } from "./bull-answer.ts";
 import type { BullConnection, Connected } from "./bull-connection.ts";
 import { knownOf, openFetcher } from "./bull-fetcher.ts";
 import type { Fetcher, JobKnown } from "./bull-fetcher.ts";
@@ -71,11 +72,7 @@ export class BullClaims {
       claim.fail(new EngineClosedError(this.#connection.setup.queue));
     }
     if (this.#loop === null) return;
-    let isLate = (): void => {};
-    const late = new Promise<void>((resolve) => (isLate = resolve));
-    const timer = this.#loop.callLater(CLOSE_MS, isLate); // Redis may be out of reach
-    await Promise.race([this.#end(), late]);
-    timer.cancel();
+    await atMost(this.#loop, CLOSE_MS, this.#end()); // Redis may be out of reach
   }
 
   async #end(): Promise<void> {

@@ -1,5 +1,5 @@
 /**
- * The connections of a `BullEngine`: made when first needed, one for commands and one for what is pushed.
+ * The connections of a `BullEngine`: made when first needed, one for commands and one for what is pushed (`bull-pushes.ts`).
  *
  * Here is also what belongs to all of its parts: our keys and channels, the record of an outcome, and **the clock of Redis**. The clocks of the
  * machines differ, and a deadline of ten seconds must not have passed because one is a minute ahead; so how long a job has waited is told by
@@ -7,17 +7,17 @@
  */
 import type { Queue } from "bullmq";
 import type { Redis } from "ioredis";
-import type { Coroutine, EventLoop, Operation } from "../../core/index.ts";
+import type { EventLoop, Operation } from "../../core/index.ts";
 import { Answer } from "./bull-answer.ts";
 import { keyOf } from "./bull-orders.ts";
 import { importBull } from "./bull-packages.ts";
 import type { BullPackages } from "./bull-packages.ts";
+import { BullPushes } from "./bull-pushes.ts";
 import { writeTogether } from "./bull-writes.ts";
 import { defineScripts } from "./bull-scripts.ts";
 import type { ScriptedRedis } from "./bull-scripts.ts";
-import type { JobOrder, JobTidings, OutcomeRecord, SubmitterListener } from "./engine.ts";
+import type { JobOrder, JobTidings, OutcomeRecord } from "./engine.ts";
 import { TELL_AT_ONCE } from "./engine.ts";
-import { readRecord } from "./envelope.ts";
 import { EngineClosedError, EngineRefusedError } from "./errors.ts";
 
 export interface Connected {
@@ -42,10 +42,9 @@ const REFUSAL = /^(WRONGPASS|NOAUTH|NOPERM)\b/;
 export class BullConnection {
   isClosed = false;
   readonly setup: ConnectionSetup;
+  readonly pushes: BullPushes = new BullPushes(this);
   #connecting: Promise<Connected> | null = null;
   #connected: Connected | null = null;
-  readonly #submitters = new Map<string, Set<SubmitterListener>>();
-  readonly #cancelListeners = new Set<(id: string, reason: string) => void>();
   readonly #asking = new Set<(error: unknown) => void>();
   #telling = 0;
   #wasReady = false;
@@ -133,7 +132,7 @@ export class BullConnection {
     return `${this.setup.prefix ?? "fibril"}:${this.setup.queue}:`;
   }
 
-  #channel(kind: "reply" | "cancel", to: string): string {
+  channel(kind: "reply" | "cancel", to: string): string {
     return `${this.keysBegin}${kind}:${to}`;
   }
 
@@ -145,7 +144,7 @@ export class BullConnection {
     lock: string | null,
   ): Promise<boolean> {
     const text = JSON.stringify(record);
-    const channel = this.#channel("reply", order.replyTo);
+    const channel = this.channel("reply", order.replyTo);
     const opening = `{"id":${JSON.stringify(order.id)},"record":`; // the record and a brace follow: it travels once
     const key = this.key("record", order.id);
     const ttl = Math.max(1, Math.ceil(order.resultTtlMs));
@@ -161,45 +160,11 @@ export class BullConnection {
     this.#telling++;
     const over = (): void => void this.#telling--;
     const message = JSON.stringify({ id: order.id, tidings });
-    redis.publish(this.#channel("reply", order.replyTo), message).then(over, over);
+    redis.publish(this.channel("reply", order.replyTo), message).then(over, over);
   }
 
   async tellCancel({ redis }: Connected, id: string, reason: string): Promise<void> {
-    await redis.publish(this.#channel("cancel", ""), JSON.stringify({ id, reason }));
-  }
-
-  *subscribe(replyTo: string, listener: SubmitterListener): Coroutine<() => void> {
-    const channel = this.#channel("reply", replyTo);
-    let listeners = this.#submitters.get(channel);
-    if (listeners === undefined) this.#submitters.set(channel, (listeners = new Set()));
-    listeners.add(listener);
-    const stop = (): void => {
-      listeners.delete(listener);
-      if (listeners.size > 0 || this.#submitters.get(channel) !== listeners) return;
-      this.#submitters.delete(channel);
-      if (!this.isClosed) this.#connected?.subscriber.unsubscribe(channel).catch(() => {});
-    };
-    yield* this.#listening(channel, stop);
-    listener.connected(true);
-    return stop;
-  }
-
-  *watchCancels(listener: (id: string, reason: string) => void): Coroutine<() => void> {
-    this.#cancelListeners.add(listener);
-    const stop = (): void => void this.#cancelListeners.delete(listener);
-    yield* this.#listening(this.#channel("cancel", ""), stop);
-    return stop;
-  }
-
-  /** @param stop What is undone when it fails, or is cancelled: then nobody gets it. */
-  *#listening(channel: string, stop: () => void): Coroutine<void> {
-    let isListening = false;
-    try {
-      yield* this.ask("subscribe", ({ subscriber }) => subscriber.subscribe(channel));
-      isListening = true;
-    } finally {
-      if (!isListening) stop();
-    }
+    await redis.publish(this.channel("cancel", ""), JSON.stringify({ id, reason }));
   }
 
   async close(): Promise<void> {
@@ -221,19 +186,13 @@ export class BullConnection {
       retryStrategy: (times) => Math.min(LONGEST_CONNECT_RETRY_MS, CONNECT_RETRY_MS * times),
     });
     defineScripts(redis);
-    const subscriber = redis.duplicate();
+    const subscriber = redis.duplicate({ autoResubscribe: false });
     redis.on("error", this.#failed);
     redis.on("ready", () => (this.#wasReady = true));
     redis.on("connect", () => writeTogether(redis.stream));
     redis.on("close", () => (this.#clockLoop = null)); // what comes back may be another Redis, or this machine from its sleep
-    subscriber.on("error", (error) => {
-      this.#failed(error);
-      this.#tellAll(false);
-    });
-    subscriber.on("close", () => this.#tellAll(false));
-    // Again ready, it subscribes again by itself.
-    subscriber.on("ready", () => this.#tellAll(true));
-    subscriber.on("message", (channel: string, message: string) => this.#heard(channel, message));
+    subscriber.on("error", this.#failed);
+    this.pushes.open(subscriber);
     const queue = new packages.bullmq.Queue(name, {
       connection: redis as never,
       skipVersionCheck: true,
@@ -242,42 +201,6 @@ export class BullConnection {
     queue.on("error", () => {});
     this.#connected = { packages, redis: redis as ScriptedRedis, subscriber, queue };
     return this.#connected;
-  }
-
-  #heard(channel: string, message: string): void {
-    const said = messageIn(message);
-    if (said === null) return; // not one of ours; the sweep will tell
-    const { id, reason, record, tidings } = said;
-    if (channel === this.#channel("cancel", "")) {
-      for (const listener of this.#cancelListeners) listener(id, String(reason));
-      return;
-    }
-    for (const listener of this.#submitters.get(channel) ?? []) {
-      if (record !== undefined) listener.settled(id, readRecord(record));
-      else if (tidings !== undefined && tidings !== null) listener.told(id, tidings as JobTidings);
-    }
-  }
-
-  #tellAll(isConnected: boolean): void {
-    for (const listeners of this.#submitters.values()) {
-      for (const listener of listeners) listener.connected(isConnected);
-    }
-  }
-}
-
-interface Message {
-  readonly id: string;
-  readonly reason?: unknown;
-  readonly record?: unknown;
-  readonly tidings?: unknown;
-}
-
-function messageIn(text: string): Message | null {
-  try {
-    const message = JSON.parse(text) as Message | null;
-    return typeof message?.id === "string" ? message : null;
-  } catch {
-    return null;
   }
 }
 

@@ -212,13 +212,14 @@ export class BullEngine implements QueueEngine {
   }
 
   states(ids: readonly string[]): Operation<readonly JobStanding[]> {
-    return this.#connection.ask("the states of jobs", async ({ redis, queue }) => {
+    return this.#connection.ask("the states of jobs", async ({ redis, queue }, loop) => {
       if (ids.length === 0) return [];
       // Jobs first: one that ends between the two questions has a record by the second.
       const pipeline = redis.pipeline();
       for (const id of ids) pipeline.exists(queue.toKey(keyOf(id))).exists(`${queue.toKey(keyOf(id))}:lock`);
       const found = (await pipeline.exec()) ?? [];
       const records = await redis.mget(ids.map((id) => this.#connection.key("record", id)));
+      if (records.some((record) => record !== null)) await this.#connection.pushes.hear(loop);
       return ids.map((_, index): JobStanding => {
         const record = records[index] ?? null;
         if (record !== null) return { state: "settled", record: readRecordText(record) };
@@ -250,11 +251,11 @@ export class BullEngine implements QueueEngine {
   }
 
   subscribe(replyTo: string, listener: SubmitterListener): Operation<() => void> {
-    return { [Symbol.iterator]: () => this.#connection.subscribe(replyTo, listener) };
+    return { [Symbol.iterator]: () => this.#connection.pushes.subscribe(replyTo, listener) };
   }
 
   watchCancels(listener: (id: string, reason: string) => void): Operation<() => void> {
-    return { [Symbol.iterator]: () => this.#connection.watchCancels(listener) };
+    return { [Symbol.iterator]: () => this.#connection.pushes.watchCancels(listener) };
   }
 
   async close(): Promise<void> {

@@ -167,7 +167,7 @@ export interface QueueEngine {
   tell(lease: JobLease, tidings: JobTidings): void;
   /** Ends a job that has not begun, else tells its worker. */
   requestCancel(id: string, reason: string): Operation<CancelAnswer>;
-  /** Where jobs stand: one answer for each id, in order. */
+  /** Where jobs stand: one answer for each id, in order. What was told of a job comes before the answer that it has an outcome, best effort. */
   states(ids: readonly string[]): Operation<readonly JobStanding[]>;
   counts(): Operation<QueueCounts>;
   /**

@@ -6,7 +6,7 @@
  */
 import type { Coroutine, EventLoop, Handle } from "../../core/index.ts";
 import { sleep } from "../../time/index.ts";
-import { JobNotKeptError } from "./errors.ts";
+import { isFinal, JobNotKeptError } from "./errors.ts";
 import type { Track, TrackHost } from "./queue-track.ts";
 
 const RETRY_MS = 500;
@@ -79,7 +79,9 @@ export class QueueSweep {
         }
       }
     } catch (error) {
-      if (!(error instanceof Error)) throw error; // unreachable: the next sweep asks again
+      if (!(error instanceof Error)) throw error;
+      if (isFinal(error)) for (const track of host.sent()) host.fail(track, () => error);
+      // Else it is out of reach: the next sweep asks again.
     } finally {
       this.#isSweeping = false;
       if (host.hasTracks()) this.soon(this.#isWanted ? 0 : host.settings.sweepMs);
@@ -130,6 +132,10 @@ export class QueueSweep {
         track.missing++;
       } catch (error) {
         if (!(error instanceof Error)) throw error;
+        if (isFinal(error)) {
+          if (host.isTracked(track)) host.fail(track, () => error);
+          return;
+        }
       }
       yield* sleep(RETRY_MS);
     }

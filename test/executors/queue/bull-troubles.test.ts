@@ -2,11 +2,11 @@
 import { isDeepStrictEqual } from "node:util";
 import { Queue, Worker } from "bullmq";
 import { Redis } from "ioredis";
-import { sleep, spawn, timeout, until, use } from "fibril";
+import { forEach, sleep, spawn, timeout, until, use } from "fibril";
 import type { Coroutine } from "fibril";
 import { afterAll, afterEach, beforeEach, expect, test } from "vitest";
-import { job, serveJobs, startJobServer } from "../../../src/executors/index.ts";
-import type { BullEngine, Job } from "../../../src/executors/index.ts";
+import { job, progress, serveJobs, startJobServer } from "../../../src/executors/index.ts";
+import type { BullEngine, Job, SubmitterListener } from "../../../src/executors/index.ts";
 import { eventually, really, thrownIn } from "../threads.ts";
 import { CutLine } from "./cut-line.ts";
 import { opener } from "./opened.ts";
@@ -40,6 +40,14 @@ const quick: Job<[n: number], number> = job(import.meta.url, function* quick(n: 
   runs.push(n);
   yield* sleep(n % 5);
   return n * 2;
+});
+
+const reporting: Job<[], string> = job(import.meta.url, function* reporting() {
+  for (let i = 1; i <= 3; i++) {
+    progress(i);
+    yield* sleep(1);
+  }
+  return "reported";
 });
 
 const open = opener(redis.url, "trouble");
@@ -162,6 +170,88 @@ test("a claim that is made twice, since its answer was lost: what is known of th
     expect(lease.cancel).toBe(null);
   }));
 
+const NOBODY: SubmitterListener = { settled() {}, told() {}, connected() {} };
+
+/** Ends the connections that listen; they are there again a quarter of a second later. */
+function* cutSubscribers(): Coroutine<void> {
+  yield* until(client.call("CLIENT", "KILL", "TYPE", "pubsub", "SKIPME", "yes"));
+}
+
+test("an engine that is closed while it subscribes again leaves no promise that is rejected unheard", () =>
+  really(function* () {
+    const unheard = yield* use(rejectionsUnheard());
+    const line = yield* use(yield* until(CutLine.open(redis.url, "no such answer")));
+    const { engine } = yield* open({}, { url: line.url });
+    yield* engine.subscribe("me", NOBODY);
+    yield* engine.watchCancels(() => {});
+    line.holds = "subscribe";
+    yield* cutSubscribers();
+    yield* eventually(() => line.isHolding);
+    yield* until(engine.close());
+    yield* eventually(() => line.connections === 0);
+    yield* sleep(20); // what is unheard is told of a turn later
+    expect(unheard.reasons).toEqual([]);
+  }));
+
+test("Redis refuses when an engine subscribes again: it goes on without, and hears again when it may", () =>
+  really(function* () {
+    const unheard = yield* use(rejectionsUnheard());
+    const { engine } = yield* open();
+    const heard: boolean[] = [];
+    yield* engine.subscribe("me", { ...NOBODY, connected: (isConnected) => heard.push(isConnected) });
+    const refusals = (): Promise<unknown[]> => client.call("ACL", "LOG") as Promise<unknown[]>;
+    try {
+      yield* until(client.call("ACL", "SETUSER", "default", "resetchannels"));
+      yield* cutSubscribers();
+      while ((yield* until(refusals())).length === 0) yield* sleep(1);
+      yield* engine.counts();
+      yield* sleep(1);
+      expect(heard.at(-1)).toBe(false);
+    } finally {
+      yield* until(client.call("ACL", "SETUSER", "default", "allchannels"));
+    }
+    yield* until(client.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")); // it listens to nothing
+    yield* eventually(() => heard.at(-1) === true);
+    expect(unheard.reasons).toEqual([]);
+  }));
+
+test("an outcome that is swept does not overtake the progress that was told before it", () =>
+  really(function* () {
+    const line = yield* use(yield* until(CutLine.open(redis.url, "no such answer")));
+    const { executor, engine } = yield* open({ sweepMs: 10 }, { url: line.url });
+    const { engine: theirs } = yield* open({}, { queue: engine.name });
+    yield* use(startJobServer(theirs, [reporting, quick]));
+    expect(yield* executor.call(quick, 1)).toBe(2); // now it listens
+    line.holds = '"progress"';
+    const handle = yield* executor.submit(reporting);
+    yield* eventually(() => line.isHolding);
+    const isRecorded = function* (): Coroutine<boolean> {
+      return (yield* theirs.states([executor.idOf(handle)]))[0]!.state === "settled";
+    };
+    while (!(yield* isRecorded())) yield* sleep(1);
+    yield* sleep(30); // it sweeps meanwhile
+    expect(handle.isSettled).toBe(false);
+    line.release();
+    expect(yield* handle).toBe("reported");
+    const told: unknown[] = [];
+    yield* forEach(handle.progress, function* (value) {
+      told.push(value);
+    });
+    expect(told).toEqual([1, 2, 3]);
+    // One that is never released holds nothing up for long.
+    line.holds = '"progress"';
+    expect(yield* executor.call(reporting)).toBe("reported");
+    expect(executor.queueStatistics().outcomesSwept).toBe(1);
+  }));
+
+/** What would end the process if the test runner did not listen. */
+function rejectionsUnheard(): Disposable & { readonly reasons: unknown[] } {
+  const reasons: unknown[] = [];
+  const note = (reason: unknown): void => void reasons.push(reason);
+  process.on("unhandledRejection", note);
+  return { reasons, [Symbol.dispose]: () => void process.off("unhandledRejection", note) };
+}
+
 test("a wrong password is an error that says so, for who submits and who serves; not the password itself", () =>
   really(function* () {
     const locked = yield* until(RedisServer.start());
@@ -190,6 +280,20 @@ test("a wrong password is an error that says so, for who submits and who serves;
       admin.disconnect();
       yield* until(locked.stop());
     }
+  }));
+
+test("an engine is closed under an executor: what waits for outcomes fails and says so, also what was told to end", () =>
+  really(function* () {
+    const { executor, engine } = yield* open();
+    const closed = { code: "EXECUTOR_ENGINE_CLOSED" };
+    const [sent, told] = [yield* executor.submit(quick, 1), yield* executor.submit(quick, 2)];
+    while ((yield* engine.counts()).waiting < 2) yield* sleep(1);
+    yield* until(engine.close());
+    const ending = spawn(() => told.cancel());
+    expect(yield* thrownIn(() => sent)).toMatchObject(closed);
+    yield* ending;
+    expect(told.isSettled).toBe(true);
+    expect(yield* thrownIn(() => executor.attach("known", quick))).toMatchObject(closed);
   }));
 
 test("a wait for Redis says what was asked", () =>

@@ -1,12 +1,15 @@
 /**
- * A line to a Redis that is cut at an awkward moment: when the answer that has a certain text in it is on its way. It is never seen; afterwards
- * the line works. A test cannot hit that moment with `CLIENT KILL`.
+ * A line to a Redis that is cut, or held up, at an awkward moment: when the answer that has a certain text in it is on its way. One that is cut off is
+ * never seen; afterwards the line works. A test cannot hit that moment with `CLIENT KILL`.
  */
 import { connect, createServer } from "node:net";
 import type { AddressInfo, Server, Socket } from "node:net";
 
 export class CutLine {
   isCut = false;
+  /** An answer that has this text in it waits, with all that follow it on its connection, until `release`. */
+  holds: string | null = null;
+  readonly #held = new Map<Socket, Buffer[]>();
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
 
@@ -27,6 +30,10 @@ export class CutLine {
       }
       near.on("data", (data) => far.write(data));
       far.on("data", (data) => {
+        if (this.#held.has(near) || (this.holds !== null && data.includes(this.holds))) {
+          this.#held.set(near, [...(this.#held.get(near) ?? []), data]);
+          return;
+        }
         if (this.isCut || !data.includes(text)) {
           near.write(data);
           return;
@@ -41,6 +48,21 @@ export class CutLine {
     const line = new CutLine(redisUrl, text);
     await new Promise<void>((resolve) => line.#server.listen(0, "127.0.0.1", resolve));
     return line;
+  }
+
+  get isHolding(): boolean {
+    return this.#held.size > 0;
+  }
+
+  release(): void {
+    this.holds = null;
+    for (const [near, answers] of this.#held) for (const answer of answers) near.write(answer);
+    this.#held.clear();
+  }
+
+  /** How many there are, of clients. */
+  get connections(): number {
+    return this.#sockets.size / 2;
   }
 
   get url(): string {
