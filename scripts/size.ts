@@ -10,8 +10,8 @@ import { sizeRow } from "../bench/rows/size.ts";
 
 const KB = 1024;
 const rows = [
-  { name: "core (src/core)", entry: "../src/core/index.ts", aim: 10 * KB, limit: 16.5 * KB },
-  { name: "fibril", entry: "../src/index.ts", aim: 16 * KB, limit: 40 * KB },
+  { name: "core (src/core)", entry: "../src/core/index.ts", aim: 10 * KB, limit: 17 * KB },
+  { name: "fibril", entry: "../src/index.ts", aim: 16 * KB, limit: 41 * KB },
   { name: "fibril/lowlevel", entry: "../src/lowlevel.ts", aim: 10 * KB, limit: 10 * KB },
   { name: "fibril/http", entry: "../src/http/index.ts", aim: undefined, limit: undefined },
   { name: "fibril/testing", entry: "../src/testing/index.ts", aim: undefined, limit: undefined },

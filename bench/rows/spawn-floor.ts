@@ -77,6 +77,27 @@ export const spawnFloorRow: TimedRow = {
       },
     },
     {
+      name: "fibril-all",
+      note: "as in the row spawn, joined by all() in place of a loop",
+      async load() {
+        const { all, run, spawn } = await import("fibril");
+        function* child(i: number) {
+          return i + 1;
+        }
+        return async (n, ops) => {
+          const batches = new Batches(n, ops);
+          await run(function* () {
+            while (batches.more()) {
+              const tasks = [];
+              for (let i = 0; i < n; i++) tasks.push(spawn(child, i));
+              for (const value of yield* all(tasks)) batches.add(value);
+            }
+          });
+          return batches.result();
+        };
+      },
+    },
+    {
       name: "fibril",
       async load() {
         const { run, spawn } = await import("fibril");

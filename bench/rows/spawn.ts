@@ -1,5 +1,5 @@
 /**
- * Starting N tasks and joining all of them, in three forms.
+ * Starting N tasks and joining all of them, in three forms. All join with the counterpart of `Promise.all` that they have.
  *
  * `spawn`: the child returns at once. For native promises that is the best case: an async function that never awaits
  * has finished before it returns, so there is no task at all, only a promise. `spawn-wait`: the child gives way once,
@@ -85,7 +85,7 @@ function contestants(form: "returns" | "waits" | "closure"): (Contestant<TimedPr
     {
       name: "fibril",
       async load() {
-        const { run, spawn, yieldNow } = await import("fibril");
+        const { all, run, spawn, yieldNow } = await import("fibril");
         function* returns(i: number) {
           return i + 1;
         }
@@ -110,7 +110,7 @@ function contestants(form: "returns" | "waits" | "closure"): (Contestant<TimedPr
               } else {
                 for (let i = 0; i < n; i++) tasks.push(spawn(child, i));
               }
-              for (const task of tasks) batches.add(yield* task);
+              for (const value of yield* all(tasks)) batches.add(value);
             }
           });
           return batches.result();

@@ -1,6 +1,6 @@
 import { Scope } from "../core/index.ts";
 import type { Body, Coroutine, Operation } from "../core/index.ts";
-import { isJoinable, JoinAll } from "./join-all.ts";
+import { areJoinable, isJoinable, JoinAll } from "./join-all.ts";
 import type { Joinable } from "./join-all.ts";
 import { checkOperands, isList, launch, toRecord } from "./operands.ts";
 import type { BodyList, BodyRecord, Results } from "./operands.ts";
@@ -29,13 +29,13 @@ export function all<const Bodies extends Readonly<Record<string, Body<unknown>>>
 export function all(bodies: BodyList | BodyRecord): Operation<unknown> {
   checkOperands("all", bodies);
   if (!isList(bodies)) return runRecord(bodies);
-  return bodies.every(isJoinable) ? new JoinAll(bodies) : runList(bodies, null);
+  return areJoinable(bodies) ? new JoinAll(bodies) : runList(bodies, null);
 }
 
 function* runRecord(bodies: BodyRecord): Coroutine<Record<string, unknown>> {
   const keys = Object.keys(bodies);
   const list = keys.map((key) => bodies[key]!);
-  return toRecord(keys, list.every(isJoinable) ? yield* new JoinAll(list) : yield* runList(list, keys));
+  return toRecord(keys, areJoinable(list) ? yield* new JoinAll(list) : yield* runList(list, keys));
 }
 
 function* runList(bodies: BodyList, keys: readonly string[] | null): Coroutine<unknown[]> {

@@ -53,12 +53,16 @@ export function wait<AnyTask extends TaskOrHolder<unknown>>(
   return new WaitFor([...tasks], timeoutMs, returnWhen);
 }
 
-class WaitFor<AnyTask extends TaskOrHolder<unknown>> extends Wait<WaitResult<AnyTask>> implements Timer {
+class WaitFor<AnyTask extends TaskOrHolder<unknown>> extends Wait<WaitResult<AnyTask>> implements Timer, Watcher {
   heapIndex = -1;
+  /** It stands in no list: see `Task.watchAlone`. */
+  before: Watcher | null = null;
+  after: Watcher | null = null;
   readonly #tasks: readonly AnyTask[];
   readonly #timeoutMs: number;
   readonly #returnWhen: "all" | "first" | "firstFailure";
   #waiter: Waiter | null = null;
+  /** For tasks that others watch too. */
   #watches: Watch[] = [];
   #open = 0;
   #isExternal = false;
@@ -86,15 +90,17 @@ class WaitFor<AnyTask extends TaskOrHolder<unknown>> extends Wait<WaitResult<Any
     const result = this.#result();
     if (result.pending.length === 0 || this.#timeoutMs === 0 || result.done.some((it) => this.#isEnough(it.task)))
       return task.complete(this, result);
-    for (const pending of result.pending) {
-      if ((pending.task as unknown) === task.task)
+    this.#isExternal = false;
+    for (const { task: pending } of result.pending) {
+      if ((pending as unknown) === task.task)
         throw new UsageError(`task "${task.name}" cannot wait for itself`, "SELF_JOIN");
+      if (pending.loop !== task.loop) this.#isExternal = true;
     }
     this.#waiter = task;
     this.#open = result.pending.length;
-    this.#isExternal = result.pending.some((it) => it.task.loop !== task.loop);
-    this.#watches = result.pending.map((pending) => new Watch(this as never, pending.task));
-    for (const watch of this.#watches) watch.task.watch(watch);
+    for (const { task: pending } of result.pending) {
+      if (!pending.watchAlone(this)) pending.watch(this.watcherOf(pending));
+    }
     if (this.#timeoutMs !== Infinity) task.loop.addTimer(this, task.loop.now() + this.#timeoutMs);
     return task.park(this);
   }
@@ -113,7 +119,14 @@ class WaitFor<AnyTask extends TaskOrHolder<unknown>> extends Wait<WaitResult<Any
   }
 
   /** @internal */
-  settled(task: Task<unknown>): void {
+  watcherOf(task: Task<unknown>): Watch {
+    const watch = new Watch(this as never, task);
+    this.#watches.push(watch);
+    return watch;
+  }
+
+  /** @internal */
+  taskSettled(task: Task<unknown>): void {
     if (--this.#open === 0 || this.#isEnough(task)) this.fire();
   }
 
@@ -132,6 +145,7 @@ class WaitFor<AnyTask extends TaskOrHolder<unknown>> extends Wait<WaitResult<Any
   #stop(): void {
     this.#waiter?.loop.removeTimer(this);
     this.#waiter = null;
+    if (this.#open > 0) for (const { task } of this.#tasks) task.unwatch(this);
     for (const watch of this.#watches) watch.task.unwatch(watch);
     this.#watches = [];
   }
@@ -149,6 +163,6 @@ class Watch implements Watcher {
   }
 
   taskSettled(task: Task<unknown>): void {
-    this.#waits.settled(task);
+    this.#waits.taskSettled(task);
   }
 }

@@ -312,6 +312,17 @@ export class EventLoop {
     return () => void this.#supervised.delete(entry);
   }
 
+  /** First steps may come in another order than that of the queue: tasks have to be listed before they begin, see `Scope.enlist`. @internal */
+  get enlistsEarly(): boolean {
+    return this.#order !== null;
+  }
+
+  /** All tasks that have not got to their first wait enter the lists of their scopes, in the order in which they were spawned. @internal */
+  enlistAll(): void {
+    (running.task as Task<unknown> | null)?.enlist();
+    this.#ready.visitNew(enlist);
+  }
+
   /** @internal */
   createTaskScope(task: Task<unknown>, owner: TaskScope): TaskScope {
     return new Scope(this, owner, task, { name: task.name, isTaskScope: true });
@@ -399,6 +410,7 @@ export class EventLoop {
 
   #runSlice(): void {
     const outer = { loop: running.loop, task: running.task };
+    (outer.task as Task<unknown> | null)?.enlist(); // while this loop runs, the other one cannot know which its running task is
     running.loop = this;
     running.task = null;
     this.#phase = "running";
@@ -569,6 +581,10 @@ export class EventLoop {
     }
     return count;
   }
+}
+
+function enlist(runnable: Runnable): void {
+  runnable.enlist?.();
 }
 
 function runIn(asyncContext: AsyncContext, step: Runnable): void {

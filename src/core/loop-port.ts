@@ -9,6 +9,8 @@ export interface Runnable {
   run(): void;
   /** What the loop's `AsyncContext` keeps for it; unused on a loop without one. */
   context?: unknown;
+  /** A task that has not begun enters the list of its scope, see `Scope.enlist`. */
+  enlist?(): void;
 }
 
 /**

@@ -11,6 +11,10 @@
  * The first failure cancels the rest. It is thrown as it is: the same object, however many others fail; those are kept in
  * `suppressedErrors`.
  *
+ * A task stands in its scope's list only from its first wait on, or from when somebody looks; until then it is counted, and the loop
+ * finds it in its ready queue. Many end in their first step: for those the list was 14 of the 110 ns that spawning and joining took.
+ * See `enlist`.
+ *
  * Cancelling is a request that stays: `cancelled` is set once, every task inside (up to shields) is told, each takes it at
  * its current or next wait. After `cleanupMs` the scope expires: from then on every wait in it throws.
  *
@@ -99,7 +103,9 @@ export class Scope {
   /** What the host waited for when the deadline passed; `null` when it did not wait then. @internal */
   waitedFor: string | null = null;
   #cleanupMs: number;
-  readonly #children = new IntrusiveList<Task<unknown>>();
+  /** Those that have not settled, as far as they are listed. */
+  readonly #listed = new IntrusiveList<Task<unknown>>();
+  #size = 0;
   readonly #onChildFailure: ((task: Task<unknown>, error: unknown) => void) | null;
   #state: ScopeState = "open";
   #cancelled: Cancelled | null = null;
@@ -164,17 +170,27 @@ export class Scope {
 
   /** How many of its tasks have not settled. */
   get size(): number {
-    return this.#children.size;
+    return this.#size;
   }
 
   /** Its tasks that have not settled, in creation order. */
   get tasks(): readonly Task<unknown>[] {
-    return [...this.#children];
+    return [...this.children];
   }
 
   /** The same without a copy; walk it in one go. @internal */
   get children(): Iterable<Task<unknown>> {
-    return this.#children;
+    if (this.#size > this.#listed.size) this.loop.enlistAll();
+    return this.#listed;
+  }
+
+  /**
+   * Puts a task into the list, at the end. The list is in the order of spawning: the loop runs first steps in that order, so whoever
+   * comes to a first wait was spawned before all that have not begun; who is listed for another reason comes after `enlistAll`.
+   * @internal
+   */
+  enlist(task: Task<unknown>): void {
+    this.#listed.push(task);
   }
 
   /** When the scope will be cancelled, in milliseconds of the loop's clock; `Infinity` for never. It may be moved. */
@@ -226,7 +242,11 @@ export class Scope {
     if (this.#state !== "open")
       throw new ScopeClosedError(`spawn "${(typeof label === "string" ? label : label.name) || "task"}"`, this.name);
     const task = Task.create<T>(this, body, label);
-    this.#children.push(task as Task<unknown>);
+    this.#size++;
+    if (isHeld || this.loop.enlistsEarly) {
+      this.loop.enlistAll(); // those before it first
+      task.enlist();
+    }
     if (!isHeld) task.schedule();
     return task;
   }
@@ -362,10 +382,11 @@ export class Scope {
 
   /** @internal */
   childSettled(task: Task<unknown>, failing: boolean): void {
-    this.#children.remove(task);
+    this.#size--;
+    this.#listed.remove(task);
     const wasStarting = this.#starting !== null && this.#starting.delete(task);
     if (failing) this.#childFailed(task, wasStarting);
-    if (this.#children.size > 0) return;
+    if (this.#size > 0) return;
     if (this.#childrenEnd !== null) this.#childrenEnd.end();
     else if (this.host === null && this.#expiryTimer !== null) {
       // The root of a loop never ends; with nobody left to clean up, its timer would only keep the process alive.
@@ -413,7 +434,7 @@ export class Scope {
         if (!this.isReached) this.request("failure", value.reason);
       }
     }
-    while (this.#children.size > 0) {
+    while (this.#size > 0) {
       this.#childrenEnd = new ChildrenEnd(this); // again, when one was spawned after the last had settled
       yield* this.#childrenEnd;
       this.#childrenEnd = null;
@@ -504,7 +525,7 @@ export class Scope {
     if (this.host !== null) enter(this.host, this);
     for (let i = 0; i < scopes.length; i++) {
       const next = scopes[i]!;
-      for (const child of next.#children) enter(child, next);
+      for (const child of next.children) enter(child, next);
     }
     return reached;
   }

@@ -29,11 +29,6 @@ export const TRANSITIONS: Readonly<Record<TaskState, readonly TaskState[]>> = {
   settled: [],
 };
 
-/** The same table as one bit mask for each state. */
-export const ALLOWED: readonly number[] = TASK_STATES.map((from) =>
-  TRANSITIONS[from].reduce((mask, to) => mask | (1 << TASK_STATES.indexOf(to)), 0),
-);
-
 /** Masks the state out of a task's flags. */
 export const STAGE = 7;
 

@@ -27,7 +27,7 @@ import type { AsyncContext, LoopPort, Runnable } from "./loop-port.ts";
 import { isOperation, running, SUSPEND_TOKEN, SUSPENDED, Wait } from "./operation.ts";
 import type { Blocker, Coroutine, Frame, Operation, RunningTask, Started, Suspend, Waiter } from "./operation.ts";
 import type { ProbeHub, TaskView } from "./probe.ts";
-import { ALLOWED, CREATED, INTERRUPTED, READY, RUNNING, SETTLED, STAGE, TASK_STATES, WAITING } from "./task-state.ts";
+import { CREATED, INTERRUPTED, READY, RUNNING, SETTLED, STAGE, TASK_STATES, WAITING } from "./task-state.ts";
 import type { Stage, TaskState } from "./task-state.ts";
 
 /** What became of a task. */
@@ -46,6 +46,10 @@ export interface TaskLoop extends LoopPort {
   lastTaskId: number;
   /** @internal */
   runAtOnce(runnable: Runnable): void;
+  /** @internal */
+  readonly enlistsEarly: boolean;
+  /** @internal */
+  enlistAll(): void;
   /** Makes the task's own scope, see `Task.ownScope`. @internal */
   createTaskScope(task: Task<unknown>, owner: TaskScope): TaskScope;
 }
@@ -73,6 +77,8 @@ export interface TaskScope {
   readonly deadline: number;
   cancel(reason?: unknown): Operation<void>;
   /** @internal */
+  enlist(task: Task<unknown>): void;
+  /** @internal */
   childSettled(task: Task<unknown>, failing: boolean): void;
   /** Ends the scope after its body; returns what the body's end becomes. @internal */
   close(failed: boolean, value: unknown): Coroutine<unknown>;
@@ -86,6 +92,8 @@ export function taskOf(waiter: Waiter): Task<unknown> {
 /** Told once when a task settles, in the order of coming. @package */
 export interface Watcher extends Linked<Watcher> {
   taskSettled(task: Task<unknown>): void;
+  /** For `watchAlone`: who watches the task from now on, since others do too. */
+  watcherOf?(task: Task<unknown>): Watcher;
 }
 
 const FAILING = 8; // the wait ends by throwing; after settling: the task did not succeed
@@ -94,6 +102,9 @@ const OBSERVED = 64; // somebody joined it or looked at its outcome
 const WITHDRAWING = 256; // its wait is being withdrawn: nothing wakes it
 const WRAPPED = 128; // a hand-written iterator was reported for it
 const KEEPS_FAILURE = 512; // its failure does not fail its scope
+
+const UNLISTED = 1024; // its scope has counted it and has it in no list yet
+const WATCHED = 2048; // what stands in `extra` is its only watcher
 
 const WAKEABLE = STAGE | WITHDRAWING;
 
@@ -130,11 +141,11 @@ export class Task<T> implements TaskView, Operation<T>, PromiseLike<T> {
   /** Place in the timer heap while it sleeps: a task is its own timer. @internal */
   heapIndex = -1;
   /** The state in the low bits, flags above: one number instead of two fields. @internal */
-  flags: number = CREATED;
+  flags: number = CREATED | UNLISTED;
   /** What the wait ended with; after settling the result. */
   private value: unknown = undefined;
-  /** What few tasks have. */
-  private rare: Rare | null = null;
+  /** What few tasks have; or, with `WATCHED`, the only thing that many have, their one watcher: then an object less for each. */
+  private extra: Rare | Watcher | null = null;
 
   // Nothing but stores, so that V8 builds the task inside `spawn`: with more in here, making one costs three times as much.
   private constructor(
@@ -149,11 +160,11 @@ export class Task<T> implements TaskView, Operation<T>, PromiseLike<T> {
     this.scope = owner;
   }
 
-  /** Made by `spawn`. The owner must put it among its children and call `schedule`. @internal */
+  /** Made by `spawn`. The owner must count it among its children and call `schedule`. @internal */
   static create<T>(owner: TaskScope, body: Operation<T>, label: string | { readonly name: string }): Task<T> {
     const task = new Task<T>(++owner.loop.lastTaskId, owner, iteratorOf(body, label), label);
     const spawner = running.task as Task<unknown> | null;
-    if (spawner !== null && spawner.rare !== null && spawner.rare.locals !== null) task.locals = spawner.rare.locals;
+    if (spawner !== null && spawner.locals !== null) task.locals = spawner.locals;
     if (owner.isReached && pendingCancellation(task as Task<unknown>) !== null) task.flags |= INTERRUPTED;
     return task;
   }
@@ -161,6 +172,24 @@ export class Task<T> implements TaskView, Operation<T>, PromiseLike<T> {
   get name(): string {
     const name = typeof this.label === "string" ? this.label : this.label.name;
     return name === "" ? `task ${this.id}` : name;
+  }
+
+  private get rare(): Rare | null {
+    return (this.flags & WATCHED) !== 0 ? null : (this.extra as Rare | null);
+  }
+
+  private makeRare(): Rare {
+    const { extra } = this;
+    if (extra !== null && (this.flags & WATCHED) === 0) return extra as Rare;
+    const rare = new Rare();
+    this.extra = rare;
+    if (extra === null) return rare;
+    this.flags &= ~WATCHED;
+    const watcher = extra as Watcher;
+    watcher.before = null;
+    rare.watchers = new IntrusiveList();
+    rare.watchers.push(watcher.watcherOf === undefined ? watcher : watcher.watcherOf(this as Task<unknown>));
+    return rare;
   }
 
   /** Calls on the task's own stack, innermost first. @internal */
@@ -175,7 +204,7 @@ export class Task<T> implements TaskView, Operation<T>, PromiseLike<T> {
 
   /** @internal */
   set unwinding(cancelled: Cancelled | null) {
-    if (this.rare !== null || cancelled !== null) (this.rare ??= new Rare()).unwinding = cancelled;
+    if (this.rare !== null || cancelled !== null) this.makeRare().unwinding = cancelled;
   }
 
   /** @internal */
@@ -185,7 +214,7 @@ export class Task<T> implements TaskView, Operation<T>, PromiseLike<T> {
 
   /** @internal */
   set locals(locals: ReadonlyMap<object, unknown> | null) {
-    (this.rare ??= new Rare()).locals = locals;
+    this.makeRare().locals = locals;
   }
 
   /** What the loop's `AsyncContext` keeps for it. @internal */
@@ -195,8 +224,9 @@ export class Task<T> implements TaskView, Operation<T>, PromiseLike<T> {
 
   /** @internal */
   set context(context: unknown) {
+    if (context === undefined && this.rare === null) return; // as on a loop that keeps stores, in a program that has none
     // A task that has settled may be kept for long; what it saw must not be kept with it.
-    (this.rare ??= new Rare()).context = this.stage === SETTLED ? undefined : context;
+    this.makeRare().context = this.stage === SETTLED ? undefined : context;
   }
 
   /** Where it was spawned, for one that was spawned from outside: a line of a stack. */
@@ -211,7 +241,7 @@ export class Task<T> implements TaskView, Operation<T>, PromiseLike<T> {
     if (captureStackTrace === undefined) return;
     const site = {};
     captureStackTrace(site, below);
-    (this.rare ??= new Rare()).site = site;
+    this.makeRare().site = site;
   }
 
   /** Whether a cancellation is pending or unwinding. */
@@ -358,20 +388,43 @@ export class Task<T> implements TaskView, Operation<T>, PromiseLike<T> {
   /** Tells the watcher when the task settles; at once when it has. @internal */
   watch(watcher: Watcher): void {
     if (this.stage === SETTLED) watcher.taskSettled(this as Task<unknown>);
-    else {
-      const rare = (this.rare ??= new Rare());
-      (rare.watchers ??= new IntrusiveList()).push(watcher);
-    }
+    else if (watcher.before !== null || !this.watchAlone(watcher)) {
+      (this.makeRare().watchers ??= new IntrusiveList()).push(watcher);
+    } else watcher.before = watcher; // it shows that it stands somewhere, as the first of a list does
+  }
+
+  /**
+   * The same for one that watches many tasks, with `watcherOf`: it stands in no list. `false` when it cannot be had, the task having
+   * settled, another watcher, or anything else that few tasks have. @internal
+   */
+  watchAlone(watcher: Watcher): boolean {
+    if (this.extra !== null || this.stage === SETTLED) return false;
+    this.extra = watcher;
+    this.flags |= WATCHED;
+    return true;
   }
 
   /** @internal */
   unwatch(watcher: Watcher): void {
-    this.rare?.watchers?.remove(watcher);
+    if (this.extra !== watcher) this.rare?.watchers?.remove(watcher);
+    else this.takeWatcher(watcher);
+  }
+
+  /** The only watcher goes. */
+  private takeWatcher(watcher: Watcher): void {
+    this.extra = null;
+    this.flags &= ~WATCHED;
+    if (watcher.before !== null) watcher.before = null;
   }
 
   /** Joins a task that has settled. @internal */
   handOver(task: Waiter, wait: Wait<T>): Started<T> {
     return (this.flags & FAILING) === 0 ? task.complete(wait, this.value as T) : task.fail(wait, this.failure());
+  }
+
+  /** Whether there is a value. @internal */
+  get hasSucceeded(): boolean {
+    return (this.flags & (STAGE | FAILING)) === SETTLED;
   }
 
   /** The value, when there is one. @internal */
@@ -403,7 +456,7 @@ export class Task<T> implements TaskView, Operation<T>, PromiseLike<T> {
 
   /** The first step comes in the next turn; with `atOnce` inside the caller where that can be, see `EventLoop.runAtOnce`. @internal */
   schedule(atOnce = false): void {
-    this.become(READY);
+    this.become(CREATED, READY);
     const { loop } = this;
     if (loop.asyncContext !== null) this.context = loop.asyncContext.capture();
     if (loop.probes !== null) loop.probes.taskSpawned?.(this);
@@ -415,7 +468,7 @@ export class Task<T> implements TaskView, Operation<T>, PromiseLike<T> {
   run(): void {
     if ((this.flags & STAGE) !== READY) return; // an operation driven by hand left its entry in the queue
     const { probes } = this.loop;
-    this.become(RUNNING);
+    this.become(READY, RUNNING);
     this.steps++;
     running.task = this;
     if (probes !== null) probes.beforeStep?.(this);
@@ -437,12 +490,21 @@ export class Task<T> implements TaskView, Operation<T>, PromiseLike<T> {
     }
     if (probes !== null) probes.afterStep?.(this); // `running.task` stays: the loop clears it once it does something else
     if (this.top === null) this.settle();
+    else if ((this.flags & UNLISTED) !== 0) this.enlist();
+  }
+
+  /** It enters the list of its scope, unless it has. @internal */
+  enlist(): void {
+    if ((this.flags & UNLISTED) === 0) return;
+    this.flags &= ~UNLISTED;
+    const { scope } = this;
+    (scope.host === this ? this.owner : scope).enlist(this as Task<unknown>);
   }
 
   /** @internal */
   park(wait: Wait<unknown>): Started<never> {
     this.wait = wait;
-    this.become(WAITING);
+    this.become(RUNNING, WAITING);
     if (wait.external) this.loop.outside++;
     const { probes } = this.loop;
     if (probes !== null) probes.waitStarted?.(this);
@@ -468,7 +530,7 @@ export class Task<T> implements TaskView, Operation<T>, PromiseLike<T> {
   pass<V>(wait: Wait<V>, value: V): Started<V> {
     this.wait = wait;
     this.value = value;
-    this.become(READY);
+    this.become(RUNNING, READY);
     this.loop.enqueue(this);
     return SUSPENDED;
   }
@@ -530,7 +592,7 @@ export class Task<T> implements TaskView, Operation<T>, PromiseLike<T> {
   /** @internal */
   enterFrame(frame: Frame): void {
     if (this.wait !== null) throw new UsageError(`task "${this.name}" called a coroutine while it waits`);
-    const rare = (this.rare ??= new Rare());
+    const rare = this.makeRare();
     frame.caller = this.top;
     frame.below = rare.frame;
     rare.frame = frame;
@@ -550,18 +612,19 @@ export class Task<T> implements TaskView, Operation<T>, PromiseLike<T> {
     }
   }
 
-  private become(next: Stage): void {
-    if ((ALLOWED[this.stage]! & (1 << next)) === 0) {
+  /** Every change that the table has starts from one state only, so comparing with that one is the whole check. */
+  private become(from: Stage, next: Stage): void {
+    if ((this.flags & STAGE) !== from) {
       throw new InternalError(`task "${this.name}" cannot go from ${this.state} to ${TASK_STATES[next]}`);
     }
-    this.flags = (this.flags & ~STAGE) | next;
+    this.flags += next - from;
   }
 
   private unpark(wait: Wait<unknown>): void {
     const { loop } = this;
     if (wait.external) loop.outside--;
     if (loop.probes !== null) loop.probes.waitEnded?.(this);
-    this.become(READY);
+    this.become(WAITING, READY);
     loop.enqueue(this);
   }
 
@@ -646,23 +709,34 @@ export class Task<T> implements TaskView, Operation<T>, PromiseLike<T> {
 
   private settle(): void {
     running.task = null; // what hears of it does not run as this task
-    this.become(SETTLED);
+    this.become(RUNNING, SETTLED);
+    this.flags &= ~UNLISTED;
     if ((this.flags & FAILING) !== 0 && this.value instanceof Cancelled) {
       if (isAround(this.value.scope, this)) this.flags |= WAS_CANCELLED;
       else this.value = new CancelledError("something else", this.value.reason); // rethrown far from where it was caught
     }
     const { loop } = this;
     if (loop.probes !== null) loop.probes.taskSettled?.(this);
-    const { rare } = this;
-    if (rare !== null) rare.context = undefined;
-    if (rare !== null && rare.watchers !== null) {
-      const { watchers } = rare;
-      rare.watchers = null;
-      for (let watcher = watchers.shift(); watcher !== null; watcher = watchers.shift()) {
-        watcher.taskSettled(this as Task<unknown>);
-      }
-    }
+    if (this.extra !== null) this.tellWatchers();
     this.scope.childSettled(this as Task<unknown>, (this.flags & FAILING) !== 0);
+  }
+
+  private tellWatchers(): void {
+    if ((this.flags & WATCHED) !== 0) {
+      const watcher = this.extra as Watcher;
+      this.takeWatcher(watcher);
+      watcher.taskSettled(this as Task<unknown>);
+    } else this.tellAll(this.extra as Rare);
+  }
+
+  private tellAll(rare: Rare): void {
+    rare.context = undefined;
+    const { watchers } = rare;
+    if (watchers === null) return;
+    rare.watchers = null;
+    for (let watcher = watchers.shift(); watcher !== null; watcher = watchers.shift()) {
+      watcher.taskSettled(this as Task<unknown>);
+    }
   }
 
   /** Whether anybody has seen, or will see, how it ended. @internal */

@@ -23,6 +23,9 @@ export class FifoQueue<T extends object> {
   #tailIndex = 0;
   #size = 0;
   #spare: Chunk<T> | null = null;
+  /** Up to where `visitNew` has come; `null` when all of that has left. */
+  #visitedChunk: Chunk<T> | null = null;
+  #visitedIndex = 0;
 
   get size(): number {
     return this.#size;
@@ -66,6 +69,25 @@ export class FifoQueue<T extends object> {
     return carried;
   }
 
+  /**
+   * Calls `visit` for each element that has come since the last call and is still here, oldest first; after `takeAt` perhaps for one
+   * that was visited before. `visit` must not change the queue.
+   */
+  visitNew(visit: (item: T) => void): void {
+    let chunk = this.#visitedChunk ?? this.#head;
+    let at = this.#visitedChunk === null ? 0 : this.#visitedIndex;
+    if (chunk === this.#head && at < this.#headIndex) at = this.#headIndex;
+    for (;;) {
+      const end = chunk === this.#tail ? this.#tailIndex : CHUNK_SIZE;
+      while (at < end) visit(chunk.slots[at++]!);
+      if (chunk === this.#tail) break;
+      chunk = chunk.next!;
+      at = 0;
+    }
+    this.#visitedChunk = chunk;
+    this.#visitedIndex = at;
+  }
+
   #append(): void {
     const chunk = this.#spare ?? newChunk<T>();
     this.#spare = null;
@@ -77,6 +99,7 @@ export class FifoQueue<T extends object> {
   #dropHead(): void {
     const emptied = this.#head;
     this.#headIndex = 0;
+    if (emptied === this.#visitedChunk) this.#visitedChunk = null;
     if (emptied.next === null) {
       this.#tailIndex = 0; // it was the only one, and full: it starts again
       return;

@@ -1,6 +1,7 @@
 /**
  * The life of a task is a table; here it is walked with real programs, and every way beside it is tried.
  */
+import { readFileSync } from "node:fs";
 import { EventLoop, Future, InternalError, spawn, yieldNow } from "fibril";
 import type { Coroutine, TaskState } from "fibril";
 import { TASK_STATES, TRANSITIONS } from "fibril/lowlevel";
@@ -71,20 +72,34 @@ test("a task goes created → ready ⇄ running → waiting → ready, and from 
   expect([...new Set(watch.seen)].sort()).toEqual(allowed.map(([from, to]) => `${from} → ${to}`).sort());
 });
 
+// A change names the state that it starts from. So it is refused in every other state, and all that can be wrong is the name.
 describe("a way that is not in the table is refused", () => {
-  test.each(refused)("%s → %s", (from, to) => {
+  const ways = refused.flatMap(([state, to]) =>
+    allowed.filter((way) => way[1] === to).map(([from]) => [state, from, to] as const),
+  );
+  test.each(ways)("%s: no %s → %s", (state, from, to) => {
     const attempts: unknown[] = [];
-    bringTo(from, (task) => {
+    bringTo(state, (task) => {
       attempts.push(
         task.state,
-        thrownBy(() => task["become"](TASK_STATES.indexOf(to) as never)),
+        thrownBy(() => task["become"](numberOf(from), numberOf(to))),
         task.state,
       );
     });
-    expect(attempts.slice(0, 3)).toEqual([from, expect.any(InternalError), from]);
-    expect(String(attempts[1])).toContain(`from ${from} to ${to}`);
+    expect(attempts.slice(0, 3)).toEqual([state, expect.any(InternalError), state]);
+    expect(String(attempts[1])).toContain(`from ${state} to ${to}`);
+  });
+
+  test("the kernel names ways of the table only, and each of them", () => {
+    const kernel = readFileSync(new URL("../../src/core/task.ts", import.meta.url), "utf8");
+    const named = [...kernel.matchAll(/\.become\((\w+), (\w+)\)/g)].map(([, from, to]) => `${from} → ${to}`);
+    expect([...new Set(named)].sort()).toEqual(allowed.map(([from, to]) => `${from} → ${to}`.toUpperCase()).sort());
   });
 });
+
+function numberOf(state: TaskState): never {
+  return TASK_STATES.indexOf(state) as never;
+}
 
 /** Brings a task to `state` by itself and calls `then` with it. */
 function bringTo(state: TaskState, then: (task: Task<unknown>) => void): void {
