@@ -160,11 +160,11 @@ async function hold(kind: Kind): Promise<void> {
   const never = new Future<void>({ external: true });
   const wait = async (): Promise<void> => await new Promise<void>(() => {});
   const plain: RequestListener = (_request, response) => {
-    note(response);
+    setImmediate(note, response); // a coroutine's is made once it waits
     void wait();
   };
   const coroutine = listener(function* (_request, response) {
-    note(response);
+    setImmediate(note, response);
     yield* never;
   });
   console.log(await listening(createServer({ requestTimeout: 0 }, kind === "async" ? plain : coroutine)));

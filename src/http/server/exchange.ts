@@ -3,7 +3,7 @@
  *
  * Two things end on their own: the task (settled) and the response (its `"close"`). A response that closes although nobody has ended it
  * means that the client has gone; then the task is cancelled, unless the handler wants otherwise. The request is over, gives its
- * place back and is logged, when both have ended.
+ * place back and is logged, when both have ended; or when the system has all of an answer whose handler has not waited.
  *
  * This is on the path of every request, so: one object, one listener, and that a function which all requests share. The task is found
  * by a symbol on the response. `"close"` of the request would not do (it comes after every body); `writableFinished` would not
@@ -75,6 +75,7 @@ const GONE = 4; // the client left before the response was complete
 const RELEASED = 8;
 const DRAINS = 16; // listens to "drain"
 const STALLED = 32; // the client took nothing of the response for too long
+const LISTENS = 64; // to "close"
 
 export abstract class Exchange implements Watcher, Timer {
   before: Watcher | null = null;
@@ -108,12 +109,8 @@ export abstract class Exchange implements Watcher, Timer {
     this.request = request;
     this.response = response;
     if (response === null) this.flags = CLOSED;
-    else {
-      (response as Keyed)[EXCHANGE] = this;
-      response.on("close", responseClosed);
-      // A hook in front may have waited while the client went away: then no event comes any more.
-      if (hasClosed(response)) this.flags = response.writableEnded ? CLOSED : CLOSED | GONE;
-    }
+    // A hook in front may have waited while the client went away: then no event comes any more.
+    else if (hasClosed(response)) this.flags = response.writableEnded ? CLOSED : CLOSED | GONE;
     if (admission.isLogging) {
       this.startedAt = admission.loop.now();
       if (request !== null && request.httpVersionMajor === 1) this.bytesBefore = request.socket.bytesWritten;
@@ -173,6 +170,22 @@ export abstract class Exchange implements Watcher, Timer {
     task.watch(this);
     if (this.isGone && this.onDisconnect === "detach") this.release();
     task.schedule(true); // as an async handler would
+    this.listen();
+  }
+
+  /**
+   * From now on the response tells when it closes, unless all is over. Not before the handler has first come to a wait: until then nothing
+   * can close, and one that does not wait is spared the listener.
+   */
+  listen(): void {
+    if ((this.flags & (LISTENS | CLOSED)) !== 0) return;
+    const response = this.response!;
+    if (hasClosed(response)) this.closed();
+    else {
+      this.flags |= LISTENS;
+      (response as Keyed)[EXCHANGE] = this;
+      response.on("close", responseClosed);
+    }
   }
 
   /** It gets no task, and nobody is left who could be told. */
@@ -191,6 +204,7 @@ export abstract class Exchange implements Watcher, Timer {
     this.tell(error);
     this.flags |= SETTLED;
     this.releaseIfOver();
+    this.listen();
   }
 
   taskSettled(task: Task<unknown>): void {
@@ -236,6 +250,7 @@ export abstract class Exchange implements Watcher, Timer {
   listenToDrain(): void {
     if ((this.flags & DRAINS) !== 0) return;
     this.flags |= DRAINS;
+    this.listen();
     this.response!.on("drain", responseDrained);
   }
 
@@ -249,6 +264,7 @@ export abstract class Exchange implements Watcher, Timer {
     if (this.heapIndex !== -1 || sendTimeoutMs === Infinity || this.request?.httpVersionMajor !== 1) return;
     const socket = this.request.socket as Socket | null | undefined; // made requests, as of tests, may have none
     if (socket === null || socket === undefined) return;
+    this.listen(); // that ends the watching
     this.acceptedBefore = acceptedBytes(socket);
     loop.addTimer(this, loop.now() + sendTimeoutMs);
   }
@@ -320,7 +336,13 @@ export abstract class Exchange implements Watcher, Timer {
   private releaseIfOver(): void {
     const over = this.flags & (SETTLED | CLOSED);
     if (over === (SETTLED | CLOSED)) this.release();
-    else if (over === SETTLED && !isHandedOver(this.response!)) this.handOver();
+    else if (over === SETTLED) {
+      if (!isHandedOver(this.response!)) this.handOver();
+      else if ((this.flags & LISTENS) === 0) {
+        this.flags |= CLOSED; // as good as: nothing is left to come, and nobody would say when
+        this.release();
+      }
+    }
   }
 
   /** Its task has ended, and the system does not have all of the answer. */

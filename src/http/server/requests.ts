@@ -136,6 +136,7 @@ export class Requests implements Admission {
     if (this.#active < this.#limit && this.#scope !== null) this.#begin(exchange);
     else if (this.#line.size < this.#queueLimit || this.#scope === null) {
       this.#line.add(exchange);
+      exchange.listen();
       if (this.#queueMs !== Infinity) this.loop.addTimer(exchange, this.loop.now() + this.#queueMs);
     } else exchange.refuse(this.refusal(), "rejected");
   }
@@ -185,7 +186,7 @@ export class Requests implements Admission {
       exchange.hasPlace = false;
       this.#active--;
       if (this.#active === 0 && this.#later.length > 0) this.#lookAtNone();
-      this.#serveLine();
+      if (this.#line.size > 0) this.#serveLine();
     }
     if (onRequestEnd !== undefined) {
       try {

@@ -41,7 +41,9 @@ import type { AsyncContext, Body, Coroutine, Runnable } from "../../core/index.t
  * await run(main, { asyncContext: nodeAsyncContext() });
  */
 export function nodeAsyncContext(): AsyncContext {
-  return (keeper ??= chooseKeeper());
+  // In a scope of its own: what the trial leaves behind is an empty map of stores, and with one every `queueMicrotask` of the caller, and of
+  // all that it starts, takes Node's slow way.
+  return (keeper ??= new AsyncResource("fibril.trial").runInAsyncScope(chooseKeeper));
 }
 
 /**

@@ -47,6 +47,39 @@ test("the line for the log has status, bytes on the wire, duration and outcome",
   );
 });
 
+test.each([
+  { waits: false, expected: { active: 0, ends: 1, listeners: 0 } },
+  { waits: true, expected: { active: 1, ends: 0, listeners: 1 } },
+])("a request whose answer has gone out is over when its handler has not waited: $waits", async (each) => {
+  const seen: object[] = [];
+  const ends: string[] = [];
+  const loop = new EventLoop({ clock: { now: () => 0 } }); // it never owes the host a turn, so handlers begin at once
+  await run(function* () {
+    const listen = listener(
+      function* (_request, response) {
+        if (each.waits) yield* until(new Promise((resolve) => void setImmediate(resolve)));
+        response.end("x");
+      },
+      { loop, onRequestEnd: ({ outcome, bytes }) => void ends.push(`${outcome} ${bytes}`) },
+    );
+    const server = createServer((request, response) => {
+      listen(request, response);
+      const { active } = listen.statistics();
+      seen.push({ active, ends: ends.length - seen.length, listeners: response.listenerCount("close") });
+    });
+    yield* until(new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve)));
+    const { port } = server.address() as AddressInfo;
+    for (let i = 1; i <= 2; i++) {
+      const text = yield* ask(port, "GET /");
+      yield* eventually(() => ends.length === i);
+      expect(ends[i - 1]).toBe(`completed ${text.length}`);
+    }
+    expect(seen[1]).toEqual(each.expected); // the first one waits for its loop to begin
+    yield* listen.close();
+    yield* until(new Promise((resolve) => server.close(resolve)));
+  });
+});
+
 test("what a handler spawns ends with the request: a failure there is the request's", async () => {
   await withServer(
     function* () {

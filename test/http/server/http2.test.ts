@@ -3,7 +3,7 @@ import type { ClientHttp2Session, ClientHttp2Stream } from "node:http2";
 import { Channel, sleep, spawn, until } from "fibril";
 import type { Coroutine } from "fibril";
 import { HttpFailure } from "fibril/http/server";
-import type { Handler } from "fibril/http/server";
+import type { Handler, ServeOptions } from "fibril/http/server";
 import { expect, test } from "vitest";
 import { eventually, withServer } from "./harness.ts";
 
@@ -25,8 +25,9 @@ function* answerOf(
 function withHttp2(
   handler: Handler,
   body: (session: ClientHttp2Session, it: Parameters<Parameters<typeof withServer>[2]>[0]) => Coroutine<void>,
+  options: ServeOptions = {},
 ): Promise<void> {
-  return withServer(handler, { http2: true }, function* (it) {
+  return withServer(handler, { ...options, http2: true }, function* (it) {
     const session = connect(`http://127.0.0.1:${it.port}`);
     session.on("error", () => undefined);
     yield* body(session, it);
@@ -58,6 +59,23 @@ test("answers, bodies, failures and streams over HTTP/2", async () => {
       expect(ends[0]!.bytes).toBeUndefined();
       expect(errors).toEqual([]);
     },
+  );
+});
+
+test("a request that is refused is over once, too", async () => {
+  await withHttp2(
+    () => sleep(1_000_000),
+    function* (session, { ends, server }) {
+      session.request({ ":path": "/first" }).on("error", () => undefined);
+      yield* eventually(() => server.statistics().active === 1);
+      for (const path of ["/second", "/third"]) expect(yield* answerOf(session, path)).toMatchObject({ status: 503 });
+      yield* eventually(() => ends.length === 2);
+      expect(ends).toMatchObject([
+        { path: "/second", status: 503, outcome: "rejected" },
+        { path: "/third", status: 503, outcome: "rejected" },
+      ]);
+    },
+    { limit: 1, queueLimit: 0 },
   );
 });
 

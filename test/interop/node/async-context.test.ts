@@ -98,6 +98,23 @@ test.runIf(hasFrames)("on a Node that keeps stores in frames, frames are used; e
   expect(JSON.parse(stdout)).toEqual({ keeper: ByResource.name, wrong: [] });
 });
 
+test.runIf(hasFrames)("trying out the keepers leaves no map of stores with who asked first", async () => {
+  const program = `
+    import { AsyncResource } from "node:async_hooks";
+    import { nodeAsyncContext } from "fibril/interop/node";
+    const stores = () => {
+      const resource = new AsyncResource("test");
+      return Object.getOwnPropertySymbols(resource).map((key) => resource[key]).filter((it) => typeof it !== "number");
+    };
+    const before = stores();
+    nodeAsyncContext();
+    console.log(JSON.stringify({ before, after: stores() }));
+  `;
+  const flags = ["--conditions=fibril-source", "--disable-warning=ExperimentalWarning", "--input-type=module"];
+  const { stdout } = await promisify(execFile)(process.execPath, [...flags, "--eval", program], { timeout: 15_000 });
+  expect(JSON.parse(stdout)).toEqual({ before: [null], after: [null] });
+});
+
 test("a loop that was not asked to leaves the stores as the host hands them on, and withStore says so", async () => {
   const storage = new AsyncLocalStorage<string>();
   await run(function* () {
