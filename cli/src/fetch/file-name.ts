@@ -99,9 +99,18 @@ const RESERVED = /^(?:con|prn|aux|nul|com\d|lpt\d)(?=\.|$)/i;
 /** What nearly all names are made of, and `clean` leaves as it is. */
 const HARMLESS = /^[\w~+-](?:[\w~+.@=,-]*[\w~+-])?$/;
 
+function isHarmless(text: string): boolean {
+  return HARMLESS.test(text) && !RESERVED.test(text);
+}
+
+/** Whether the last part of a URL's path is its file name as it stands: the URL parser leaves it alone, and so do the rules for names. */
+export function isPlainName(part: string): boolean {
+  return part.length <= LONGEST_NAME_BYTES && isHarmless(part);
+}
+
 /** The text as one file name that means nothing special anywhere: no separator, neither `.` nor `..`. */
 function clean(text: string): string {
-  if (HARMLESS.test(text) && !RESERVED.test(text)) return text;
+  if (isHarmless(text)) return text;
   const name = text
     .replace(FORBIDDEN, "_")
     .replace(/[. ]+$/, (end) => "_".repeat(end.length))

@@ -7,7 +7,7 @@ import { join, relative, sep } from "node:path";
 import { NOWHERE, StreamSink } from "./body-sink.ts";
 import type { BodySink, Completion } from "./body-sink.ts";
 import { Disk } from "./disk/disk.ts";
-import { pathOfOutput, pathOfUrl } from "./file-name.ts";
+import { pathOfOutput } from "./file-name.ts";
 import { FileSink } from "./file-sink.ts";
 import type { FileSinkOptions } from "./file-sink.ts";
 import type { Job } from "./job.ts";
@@ -16,6 +16,7 @@ import type { Validators } from "./journal/journal.ts";
 import { NameLedger } from "./name-ledger.ts";
 import { withHash } from "./name-template.ts";
 import type { OutputStream } from "./output-stream.ts";
+import { PlaceFinder } from "./place-finder.ts";
 import { printable } from "./printable.ts";
 import type { Settings } from "./settings.ts";
 import { hash53 } from "./text-hash.ts";
@@ -32,6 +33,7 @@ export class Storage {
   readonly #settings: Settings;
   readonly #output: OutputStream;
   readonly #journal: Journal | null;
+  readonly #places = new PlaceFinder();
   readonly #names = new NameLedger();
   readonly #disk = new Disk();
   /** The folder, as it stands before the names in it. */
@@ -149,7 +151,7 @@ export class Storage {
       const path = pathOfOutput(wish);
       if ("problem" in path) return `its "output" ${path.problem}: ${printable(wish)}`;
       job.output = this.#assign(path);
-    } else if (name === undefined) job.output = this.#assign(pathOfUrl(new URL(job.url)));
+    } else if (name === undefined) job.output = this.#assign(this.#places.pathOf(job.url));
     else if (name.needsHash) {
       job.pattern = join(folder, ...name.fill({ url: job.url, n }));
       job.output = join(folder, PARTS_FOLDER, `${n}-${hash53(job.url).toString(16)}`);

@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { insertMark, pathOfOutput, pathOfUrl } from "../../src/fetch/file-name.ts";
 import { NameLedger } from "../../src/fetch/name-ledger.ts";
+import { PlaceFinder } from "../../src/fetch/place-finder.ts";
 
 const pathOf = (url: string): string => pathOfUrl(new URL(url)).join("/");
 
@@ -45,6 +46,45 @@ describe("the name for a URL", () => {
   ])("%s stays inside the folder", (url) => {
     if (!URL.canParse(url)) return;
     staysInside(pathOf(url));
+  });
+
+  test("law: in a list a URL has the name that it has alone", () => {
+    const origin = fc.constantFrom(..."http://h http://i http://H http://h:80 https://u:p@h http://[::1]:1".split(" "));
+    const part = fc.constantFrom(
+      "a",
+      "b",
+      "..",
+      "%2e",
+      "con",
+      "a b",
+      "é",
+      "",
+      "a\\b",
+      "x?y",
+      "b.part",
+      "con/".repeat(130),
+    );
+    const plain = fc.constantFrom("a", "b", "a+b=c@d,e~2.tar.gz", "x".repeat(200), `${"x".repeat(199)}.a`);
+    const odd = fc.constantFrom(
+      ..."|.|..|..a|a.|%2e%2e|con.txt|a?b|a?b/c|x#y|x#y/z|a%20b|é|a\tb| a|a |a\\b|a:b".split("|"),
+    );
+    const name = fc.oneof(plain, odd, fc.string({ maxLength: 5 }));
+    const url = fc
+      .tuple(origin, fc.array(part, { maxLength: 3 }), name)
+      .map(([start, parts, end]) => [start, ...parts, end].join("/"));
+    fc.assert(
+      fc.property(fc.array(fc.oneof(url, fc.array(name, { maxLength: 4 })), { maxLength: 20 }), (list) => {
+        const finder = new PlaceFinder();
+        let folder = "http://h/a/";
+        for (const item of list) {
+          // A list of names is in the folder of the URL before.
+          const urls = typeof item === "string" ? [item] : item.map((end) => folder + end);
+          for (const one of urls) expect(finder.pathOf(one)).toEqual(pathOfUrl(new URL(one)));
+          folder = urls.at(-1)?.replace(/[^/]*$/, "") ?? folder;
+        }
+      }),
+      { numRuns: 300 },
+    );
   });
 
   test("law: whatever the URL, its file is inside the folder and the name is one that files can have", () => {

@@ -1,5 +1,6 @@
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { BadLine, parseLine } from "../../src/fetch/job.ts";
+import { BadLine, makeJob, parseLine } from "../../src/fetch/job.ts";
 
 const parse = (text: string) => parseLine(text, "line 7", 7);
 const problem = (text: string): string => {
@@ -22,6 +23,25 @@ describe("a line", () => {
       output: "",
       tries: 0,
     });
+  });
+
+  test("law: has the origin that the URL parser finds, whatever URL came before", () => {
+    const start = fc.constantFrom(
+      ..."http://h/ http://h http://H/ http://h:80/ http://h:81/ https://h/ ftp://h/ h/".split(" "),
+    );
+    const odd = fc.constantFrom(..."|a|/|//x/|\\|@x/|:81/|?|#|\ud800|\0|%|a b|[|..|.x/".split("|"));
+    const rest = fc.oneof(odd, fc.string({ unit: "binary", maxLength: 8 }));
+    fc.assert(
+      fc.property(fc.array(fc.tuple(start, rest), { maxLength: 10 }), (list) => {
+        for (const url of list.map((pair) => pair.join(""))) {
+          const job = makeJob(url, "line 7", 7, null);
+          const parsed = URL.canParse(url) ? new URL(url) : null;
+          const isGood = parsed?.protocol === "http:" || parsed?.protocol === "https:";
+          expect(job instanceof BadLine ? null : job.origin).toBe(isGood ? parsed.origin : null);
+        }
+      }),
+      { numRuns: 200 },
+    );
   });
 
   test("may be an object that says more; null means that it does not", () => {
