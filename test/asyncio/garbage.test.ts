@@ -56,12 +56,12 @@ test("a task that nobody else holds is kept until it is done; CPython may lose i
   const loop = newEventLoop();
   let ended = false;
   const worker = function* (): Coroutine<void> {
-    yield* sleep(0.02);
+    yield* sleep(0.1); // several collections long
     ended = true;
   };
   loop.createTask(worker());
-  const run = loop.runUntilComplete(sleep(0.03));
-  await until(() => false);
+  const run = loop.runUntilComplete(sleep(0.2));
+  await until(() => ended);
   await run;
   expect(ended).toBe(true);
   loop.close();

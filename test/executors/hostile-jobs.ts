@@ -1,8 +1,8 @@
-/** Jobs that behave badly. Workers import this file, so it imports nothing but Fibril. */
+/** Jobs that behave badly. Many threads import this file, so it imports no more than it needs, as `jobs.ts`. */
 import { setTimeout } from "node:timers/promises";
-import { sleep } from "fibril";
-import { currentJob, isCancelled, job, progress } from "../../src/executors/index.ts";
+import { currentJob, isCancelled, job, progress } from "../../src/executors/thread/worker-entry.ts";
 import type { Job, JobContext, StreamJob, ThreadReceiver } from "../../src/executors/index.ts";
+import { sleep } from "../../src/time/sleep.ts";
 
 const { url } = import.meta;
 

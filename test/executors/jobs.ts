@@ -1,8 +1,24 @@
-/** The jobs of these tests. Workers import this file, so it imports nothing but Fibril. */
+/**
+ * The jobs of these tests. Hundreds of threads import this file, one after the other, so it imports the modules that it needs and not
+ * `fibril` and `fibril/executors`: those are three times as many, and take a thread longer than all the rest of its life.
+ * (`test/asyncio/jobs.ts` and `test/inspector/jobs.ts` import them as a user does.)
+ */
 import { threadId } from "node:worker_threads";
-import { ChannelClosedError, forEach, remainingMs, sleep, TaskLocal } from "fibril";
 import type { Cancelled, Coroutine } from "fibril";
-import { carried, currentJob, isCancelled, job, log, progress, throwIfCancelled } from "../../src/executors/index.ts";
+import { ChannelClosedError } from "../../src/channels/errors.ts";
+import { forEach } from "../../src/combine/for-each.ts";
+import { TaskLocal } from "../../src/core/index.ts";
+import { carried } from "../../src/executors/carried.ts";
+import {
+  currentJob,
+  isCancelled,
+  job,
+  log,
+  progress,
+  throwIfCancelled,
+} from "../../src/executors/thread/worker-entry.ts";
+import { remainingMs } from "../../src/time/deadline.ts";
+import { sleep } from "../../src/time/sleep.ts";
 import type { Job, StreamJob, ThreadReceiver, ThreadSender } from "../../src/executors/index.ts";
 
 const { url } = import.meta;

@@ -175,7 +175,7 @@ const peers: readonly HostilePeer[] = [
   },
   {
     does: "floods with 100 Continue",
-    peer: (socket) => flood(socket, "", "HTTP/1.1 100 Continue\r\n\r\n"),
+    peer: (socket) => flood(socket, "", "HTTP/1.1 100 Continue\r\n\r\n".repeat(100)),
     error: "ProtocolError",
     code: "HTTP_PROTOCOL",
     shown: { afterHeaders: false },

@@ -47,11 +47,14 @@ function follow(taken: Snapshot, job: string): [JobRecord, TaskRecord | undefine
   ];
 }
 
+/** Both sides have come to their wait: a task here for its job, and one in a thread. */
 function* untilWaiting(): Coroutine<Snapshot> {
   for (;;) {
     const taken = yield* snapshot({ ...PATIENCE, stacks: true });
-    const tasks = taken.thread.threads.flatMap((thread) => thread.loops.flatMap((loop) => loop.tasks));
-    if (tasks.some((task) => task.state === "waiting")) return taken;
+    const here = taken.thread.loops.flatMap((loop) => loop.tasks);
+    const there = taken.thread.threads.flatMap((thread) => thread.loops.flatMap((loop) => loop.tasks));
+    const isHere = here.some((task) => (task.wait?.job ?? null) !== null);
+    if (isHere && there.some((task) => task.state === "waiting")) return taken;
     yield* sleep(1);
   }
 }

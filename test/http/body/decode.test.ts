@@ -290,7 +290,7 @@ test("maxBodyBytes counts what was decoded", async () => {
 });
 
 test("a decompression bomb that is read in pieces is stopped by its ratio, before it has cost much", async () => {
-  const bomb = zlib.gzipSync(Buffer.alloc(200_000_000));
+  const bomb = zlib.gzipSync(Buffer.alloc(60_000_000));
   let seen = 0;
   const count = function* (response: HttpResponse): Coroutine<void> {
     for (let chunk = yield* response.chunk(); chunk !== undefined; chunk = yield* response.chunk())
@@ -303,7 +303,7 @@ test("a decompression bomb that is read in pieces is stopped by its ratio, befor
   expect(seen).toBeLessThan(64 * 1024 * 200 * 3);
   seen = 0;
   await asked(sending("gzip", bomb), count, { maxInflation: Infinity });
-  expect(seen).toBe(200_000_000);
+  expect(seen).toBe(60_000_000);
 }, 20_000);
 
 test("a bomb inside of a bomb is stopped where it goes off", async () => {
@@ -319,7 +319,7 @@ test("a nested bomb whose last layer gives little is stopped, too", async () => 
   // Stored deflate blocks of length zero: twenty megabytes that decode to nothing.
   const empty = Buffer.alloc(20_000_000);
   empty.set([0x78, 0x9c]);
-  for (let at = 2; at + 5 <= empty.length; at += 5) empty.set([0, 0, 0, 0xff, 0xff], at);
+  empty.fill(Buffer.of(0, 0, 0, 0xff, 0xff), 2);
   const outer = zlib.gzipSync(empty);
   const error = await asked(sending("deflate, gzip", outer), (response) => failureOf(inPieces(response)));
   expect(error).toBeInstanceOf(BodyTooLarge);
@@ -346,8 +346,8 @@ test("what a server has sent by now is there, while more is to come", async () =
 });
 
 test("a slow reader holds back the decoder, also inside of one piece of input, and the connection", async () => {
-  const bomb = zlib.gzipSync(Buffer.alloc(50_000_000, "0123456789abcdef"));
-  const random = Buffer.alloc(30_000_000);
+  const bomb = zlib.gzipSync(Buffer.alloc(10_000_000, "0123456789abcdef"));
+  const random = Buffer.alloc(10_000_000);
   for (let at = 0; at < random.length; at += 4) random.writeUInt32LE((at * 2_654_435_761) % 4_294_967_296, at);
   const large = zlib.gzipSync(random, { level: 1 });
   for (const encoded of [bomb, large]) {
