@@ -44,7 +44,7 @@ export class JoinAll extends Wait<unknown[]> implements Watcher {
     const open = this.waiter === null ? [] : this.sources.filter((it) => !it.isSettled);
     const names = open.slice(0, 3).map((it) => `"${it.name}"`);
     const more = open.length > 3 ? ` and ${open.length - 3} more` : "";
-    return `join ${this.open} of ${this.sources.length} task(s): ${names.join(", ")}${more}`;
+    return `join ${open.length} of ${this.sources.length} task(s): ${names.join(", ")}${more}`;
   }
 
   override get external(): boolean {
@@ -143,7 +143,8 @@ export class JoinAll extends Wait<unknown[]> implements Watcher {
   }
 
   private stop(): void {
-    for (const source of this.sources) if (source instanceof Task && !source.isSettled) source.unwatch(this);
+    // Also of one that has settled: it may be about to tell, and a failure that nobody waits for any more is not ours.
+    for (const source of this.sources) if (source instanceof Task) source.unwatch(this);
     if (this.arrivals !== null) for (const arrival of this.arrivals) arrival.unwatch();
     this.early = null;
     this.forget();

@@ -422,6 +422,7 @@ export class EventLoop {
         this.#host.afterIo(this.#slice);
       }
     } catch (error) {
+      (running.task as Task<unknown> | null)?.enlist(); // or whoever looks for it would not find it
       this.report({ kind: "internal", message: `a step of loop "${this.name}" broke; the loop goes on:`, error });
       this.#phase = "scheduled";
       this.#host.afterIo(this.#slice);

@@ -459,9 +459,17 @@ export class Task<T> implements TaskView, Operation<T>, PromiseLike<T> {
     this.become(CREATED, READY);
     const { loop } = this;
     if (loop.asyncContext !== null) this.context = loop.asyncContext.capture();
-    if (loop.probes !== null) loop.probes.taskSpawned?.(this);
+    if (loop.probes !== null) this.announce(loop.probes);
     if (atOnce) loop.runAtOnce(this);
     else loop.enqueue(this);
+  }
+
+  /** Listed first: the loop cannot find it yet, and a probe may look, or cancel its scope. */
+  private announce({ taskSpawned }: ProbeHub): void {
+    if (taskSpawned === null) return;
+    this.loop.enlistAll();
+    this.enlist();
+    taskSpawned(this);
   }
 
   /** One step: from where it waits to where it waits next. Called by the loop only. @internal */
@@ -530,7 +538,9 @@ export class Task<T> implements TaskView, Operation<T>, PromiseLike<T> {
   pass<V>(wait: Wait<V>, value: V): Started<V> {
     this.wait = wait;
     this.value = value;
-    this.become(RUNNING, READY);
+    // It waits already when somebody has left by hand what cannot be withdrawn, and is cancelled at the next wait.
+    if (this.stage === WAITING) this.become(WAITING, READY);
+    else this.become(RUNNING, READY);
     this.loop.enqueue(this);
     return SUSPENDED;
   }
@@ -612,7 +622,7 @@ export class Task<T> implements TaskView, Operation<T>, PromiseLike<T> {
     }
   }
 
-  /** Every change that the table has starts from one state only, so comparing with that one is the whole check. */
+  /** The caller knows where it comes from, so comparing with that one is the whole check. */
   private become(from: Stage, next: Stage): void {
     if ((this.flags & STAGE) !== from) {
       throw new InternalError(`task "${this.name}" cannot go from ${this.state} to ${TASK_STATES[next]}`);

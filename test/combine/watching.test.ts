@@ -2,10 +2,10 @@
  * A task keeps one watcher in place of a list. Who joins many watches each of them with one and the same object, as long as nobody
  * else watches too: everything here is about what happens when somebody does.
  */
-import { all, coroutine, Lock, race, settle, sleep, spawn, wait } from "fibril";
+import { all, coroutine, EventLoop, Lock, race, settle, sleep, spawn, wait } from "fibril";
 import type { Coroutine, Operation, Task } from "fibril";
 import type { Watcher } from "../../src/core/index.ts";
-import { cancelSweep } from "fibril/testing";
+import { cancelSweep, simulateSync } from "fibril/testing";
 import { describe, expect, test } from "vitest";
 import { failureOf, now, simulated } from "../core/simulated.ts";
 import { after } from "./operands.ts";
@@ -182,6 +182,43 @@ test("the first failure ends the wait, also when others watch the failing task; 
     }
   });
   expect(failure).toEqual(new Error("broken"));
+});
+
+test.each(["all", "wait", "settle", "race", "join"])(
+  "a %s that ends just before it is told has not seen the failure",
+  (way) => {
+    const joiner: Task<unknown>[] = [];
+    const { reports } = simulateSync(
+      function* () {
+        const task = EventLoop.current().root.spawn({ name: "failing" }, function* (): Coroutine<number> {
+          yield* sleep(1);
+          throw new Error("broken");
+        });
+        joiner.push(spawn(() => ways[way]!([task])));
+        yield* sleep(2);
+      },
+      { probe: { taskSettled: (task) => void (task.name === "failing" && joiner[0]!.cancel()) } },
+    );
+    expect(reports.map((it) => it.kind)).toEqual(["unobserved-failure"]);
+  },
+);
+
+test("the reason names as many tasks as it counts, also while one of them settles", () => {
+  const reasons: (string | null)[] = [];
+  const joiner: Task<unknown>[] = [];
+  simulated(
+    function* () {
+      const tasks = yield* started();
+      joiner.push(spawn(() => all(tasks)));
+      yield* joiner[0]!;
+    },
+    { probe: { taskSettled: (task) => void (task.name === "after" && reasons.push(joiner[0]!.waitingFor)) } },
+  );
+  expect(reasons).toEqual([
+    'join 2 of 3 task(s): "after", "after"',
+    'join 1 of 3 task(s): "after"',
+    "join 0 of 3 task(s): ",
+  ]);
 });
 
 test("cancelled at any step, joins of many tasks leave nothing behind", () => {

@@ -4,6 +4,7 @@
  */
 import { currentScope, currentTask, EventLoop, scope, settle, sleep, spawn, yieldNow } from "fibril";
 import type { Coroutine, Scope, Task } from "fibril";
+import type { TaskView } from "fibril/lowlevel";
 import { seededOrder, simulateSync } from "fibril/testing";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -139,6 +140,60 @@ test("a task that a callback of a loop at rest spawns is listed before its first
   const loop = new EventLoop({ onReport: () => {} });
   const task: Task<void> = loop.spawn({ name: "outside" }, stepping, 0);
   expect([loop.root.tasks.includes(task), loop.root.size]).toEqual([true, 1]);
+});
+
+describe("a probe that hears of a spawn", () => {
+  test("finds the task where it belongs, behind those before it", () => {
+    const seen: string[][] = [];
+    const taskSpawned = (task: TaskView): void => {
+      const { owner } = task as Task<unknown>;
+      seen.push((owner as Scope).tasks.map((it) => it.name));
+    };
+    simulated(
+      function* () {
+        spawn({ name: "a" }, stepping, 0);
+        spawn({ name: "b" }, stepping, 1);
+      },
+      { probe: { taskSpawned } },
+    );
+    expect(seen).toEqual([["main"], ["a"], ["a", "b"]]);
+  });
+
+  test("and cancels its scope reaches the task too", () => {
+    const taskSpawned = (task: TaskView): void => {
+      if (task.name === "last") void (task as Task<unknown>).owner.cancel();
+    };
+    const { leaks, elapsedMs } = simulateSync(
+      function* () {
+        yield* scope(function* (own) {
+          own.spawn({ name: "first" }, sleep, 1_000);
+          own.spawn({ name: "last" }, sleep, 1_000);
+          yield* sleep(1_000);
+        });
+      },
+      { probe: { taskSpawned } },
+    );
+    expect([leaks, elapsedMs]).toEqual([[], 0]);
+  });
+});
+
+test("a task that broke the loop in its first step can be found, with what it has left running", () => {
+  const { outcome, reports } = simulateSync(function* () {
+    const task = EventLoop.current().root.spawn({ name: "breaks" }, function* () {
+      const left = scope(function* (own) {
+        own.spawn({ name: "inner" }, sleep, 1);
+      })[Symbol.iterator]();
+      left.next(); // waits for "inner", which cannot be taken back
+    });
+    yield* sleep(0.5);
+    const found = EventLoop.current()
+      .tasks()
+      .map((it) => it.name);
+    yield* task;
+    return found;
+  });
+  expect(reports.map((it) => it.kind)).toEqual(["internal"]);
+  expect(outcome).toEqual({ status: "succeeded", value: ["main", "breaks", "inner"] });
 });
 
 const act = fc.record({

@@ -2,7 +2,7 @@
  * The life of a task is a table; here it is walked with real programs, and every way beside it is tried.
  */
 import { readFileSync } from "node:fs";
-import { EventLoop, Future, InternalError, spawn, yieldNow } from "fibril";
+import { currentTask, EventLoop, Future, InternalError, scope, sleep, spawn, yieldNow } from "fibril";
 import type { Coroutine, TaskState } from "fibril";
 import { TASK_STATES, TRANSITIONS } from "fibril/lowlevel";
 import { seededOrder, simulateSync, VirtualClock, VirtualHost } from "fibril/testing";
@@ -126,6 +126,29 @@ function bringTo(state: TaskState, then: (task: Task<unknown>) => void): void {
   host.drain();
   if (state === "settled") then(task);
 }
+
+test("one that left by hand what cannot be withdrawn takes its cancellation, also when its slice is over", () => {
+  let time = 0;
+  const clock = { now: () => (time += 100) }; // each look at the clock ends the slice
+  const host = new VirtualHost(new VirtualClock());
+  const loop = new EventLoop({ host, clock, onReport: () => {} });
+  let caught: unknown = null;
+  loop.spawn(function* () {
+    const left = scope(function* (own) {
+      own.spawn(sleep, Infinity);
+    })[Symbol.iterator]();
+    left.next();
+    currentTask().cancel("enough");
+    try {
+      for (;;) yield* sleep(1);
+    } catch (error) {
+      caught = error;
+      throw error;
+    }
+  });
+  host.drain();
+  expect(caught).toMatchObject({ reason: "enough" });
+});
 
 describe("every task of every program", () => {
   test.each(["first in first out", 1, 2, 3])(
