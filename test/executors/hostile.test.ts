@@ -18,7 +18,7 @@ import {
 import type { Executor, Job, JobHandle, ThreadPoolOptions } from "../../src/executors/index.ts";
 import * as hostile from "./hostile-jobs.ts";
 import * as jobs from "./jobs.ts";
-import { eventually, flags, really, threadsNamed, thrownIn } from "./threads.ts";
+import { eventually, flags, openGate, really, threadsNamed, thrownIn } from "./threads.ts";
 
 const NAME = "ho";
 
@@ -192,9 +192,14 @@ describe.each([
     really(function* () {
       const small = make().constructor as new (options: object) => Executor;
       const full = yield* use(new small({ maxWorkers: 1, concurrency: 1, queueSize: 0, name: NAME }));
-      const nap = yield* full.submit(jobs.nap, 400);
+      const gate = flags();
+      const held = yield* full.submit(jobs.hold, gate);
       expect(yield* thrownIn(() => full.call({ deadlineMs: 20 }, jobs.nap, 1))).toBeInstanceOf(TimeoutError);
-      expect(nap.isSettled).toBe(false);
+      expect(held.isSettled).toBe(false);
+      spawn(function* () {
+        yield* sleep(40); // begins after the submission below
+        openGate(gate);
+      });
       const late = yield* full.submit({ deadlineMs: 20 }, jobs.nap, 1);
       expect(yield* thrownIn(() => late)).toBeInstanceOf(TimeoutError);
     }));

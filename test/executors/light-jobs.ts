@@ -96,6 +96,21 @@ export const tellUnreadable: Job<[], string> = job(url, function tellUnreadable(
   progress("readable");
   return "done";
 });
+/** Its result is read slowly: `gate[0]` says that this has begun, and it goes on when `gate[1]` is set. */
+export const tellUnreadableAndDally: Job<[gate: Int32Array], unknown> = job(
+  url,
+  function tellUnreadableAndDally(gate: Int32Array): unknown {
+    progress(unreadable());
+    return {
+      get word() {
+        Atomics.store(gate, 0, 1);
+        Atomics.notify(gate, 0);
+        Atomics.wait(gate, 1, 0, 50_000);
+        return "done";
+      },
+    };
+  },
+);
 export const take: Job<[value: unknown], string> = job(url, function take(): string {
   return "taken";
 });

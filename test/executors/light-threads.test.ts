@@ -15,7 +15,7 @@ import {
 } from "../../src/executors/index.ts";
 import type { JobLog, ThreadPoolOptions } from "../../src/executors/index.ts";
 import * as jobs from "./light-jobs.ts";
-import { eventually, flags, noThreadNamed, really, thrownIn } from "./threads.ts";
+import { eventually, flags, noThreadNamed, openGate, really, thrownIn } from "./threads.ts";
 
 const NAME = "lt";
 const LISTING = new URL("listing-entry.ts", import.meta.url);
@@ -255,6 +255,17 @@ describe("messages that cannot be read", () => {
       const handle = yield* pool.submit(jobs.tellUnreadable);
       expect(yield* collect(handle.progress)).toEqual(["readable"]);
       expect(yield* handle).toBe("done");
+    }));
+
+  test("progress is lost, and not the outcome that is still to come of a job that has ended", () =>
+    really(function* () {
+      const pool = yield* open();
+      const gate = flags();
+      const handle = yield* pool.submit(jobs.tellUnreadableAndDally, gate);
+      expect(Atomics.wait(gate, 0, 0, 50_000)).not.toBe("timed-out"); // the loop here hears of the progress after the end
+      yield* sleep(20);
+      openGate(gate);
+      expect(yield* handle).toEqual({ word: "done" });
     }));
 
   test("a value of a stream is not passed over: the stream fails, and its job ends", () =>

@@ -26,7 +26,9 @@ export const NEWS = 1;
 export const HELD = 2;
 /** 1 once the worker is about to end, by whatever ends it from inside: what would be sent to it now is lost, though its exit is not known here yet. */
 export const LEAVING = 3;
-export const FIRST_SLOT = 4;
+/** The worker counts it up after each outcome that it has posted: so it is known that one is missing when a message could not be read. */
+export const OUTCOMES = 4;
+export const FIRST_SLOT = 5;
 
 /** How much news may be on its way: a message port has no bound of its own. */
 export const MOST_NEWS = 1_024;
@@ -72,11 +74,15 @@ export interface Extras {
   readonly locals: readonly CarriedValue[] | null;
 }
 
-/** A worker to the executor. */
-export type Reply =
+/** How a job ended. */
+export type Outcome =
   | readonly [kind: "value", slot: number, value: unknown, runMs: number]
   | readonly [kind: "error", slot: number, error: ReportedError, runMs: number]
-  | readonly [kind: "cancelled", slot: number, reason: unknown, runMs: number]
+  | readonly [kind: "cancelled", slot: number, reason: unknown, runMs: number];
+
+/** A worker to the executor. */
+export type Reply =
+  | Outcome
   | readonly [kind: "skipped", slot: number]
   | readonly [kind: "progress" | "log" | "item", slot: number, value: unknown]
   | readonly [kind: "ready"]

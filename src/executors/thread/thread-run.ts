@@ -13,10 +13,10 @@ import type { JobContext } from "../job-context.ts";
 import { encodeError } from "../remote-error.ts";
 import { BatchFailure, isCancellation } from "../returned.ts";
 import { CANCEL, ENDED } from "./protocol.ts";
-import type { Extras, Order, Reply, ReportedError } from "./protocol.ts";
+import type { Extras, Order, ReportedError } from "./protocol.ts";
 import { ThreadNews } from "./thread-news.ts";
 import type { ThreadEnd } from "./thread-channel.ts";
-import { port, post, setup, words } from "./worker-link.ts";
+import { post, postOutcome, setup, words } from "./worker-link.ts";
 
 export type RunOrder = Extract<Order, readonly ["run", ...unknown[]]>;
 
@@ -88,9 +88,9 @@ export class ThreadRun implements JobContext {
   endByValue(value: unknown): void {
     const runMs = this.#close();
     try {
-      port.postMessage(["value", this.slot, value, runMs] satisfies Reply);
+      postOutcome(["value", this.slot, value, runMs]);
     } catch (error) {
-      post(["error", this.slot, uncloneable(error, "the result"), runMs]);
+      postOutcome(["error", this.slot, uncloneable(error, "the result"), runMs]);
     }
   }
 
@@ -109,16 +109,16 @@ export class ThreadRun implements JobContext {
     };
     const runMs = this.#close();
     try {
-      post(["error", this.slot, reported, runMs]);
+      postOutcome(["error", this.slot, reported, runMs]);
     } catch {
-      post(["error", this.slot, { ...reported, done: null }, runMs]); // the results before it cannot be cloned
+      postOutcome(["error", this.slot, { ...reported, done: null }, runMs]); // the results before it cannot be cloned
     }
   }
 
   /** A reason that the executor has sent need not go back, and another one may be anything. */
   endByCancellation(reason: unknown): void {
     const other = typeof reason === "string" ? reason : describeValue(reason);
-    post(["cancelled", this.slot, reason === this.reason ? undefined : other, this.#close()]);
+    postOutcome(["cancelled", this.slot, reason === this.reason ? undefined : other, this.#close()]);
   }
 
   #close(): number {

@@ -11,7 +11,7 @@ import { start } from "./worker-calls.ts";
 import { definitionOf, load } from "./worker-jobs.ts";
 import type { Definition } from "./worker-jobs.ts";
 import { giveTurn, pump, takeTurn } from "./worker-line.ts";
-import { post, words } from "./worker-link.ts";
+import { post, postOutcome, words } from "./worker-link.ts";
 
 /**
  * A job has begun when its module is imported for it: what that does, and that it may never end, is the job's doing. So it is not given to another
@@ -48,7 +48,7 @@ function dropCancelled(order: RunOrder): void {
   const slot = order[1];
   dropEnds(order[4]);
   Atomics.store(words, slot, ENDED);
-  post(["cancelled", slot, undefined, 0]);
+  postOutcome(["cancelled", slot, undefined, 0]);
 }
 
 function refuse(order: RunOrder, definition: Definition, why: string): void {
@@ -59,5 +59,5 @@ function refuse(order: RunOrder, definition: Definition, why: string): void {
   }
   dropEnds(order[4]);
   const error = encodeError(new Error(`${definition.url}: ${why}`));
-  post(["error", slot, { reason: "not-found", error, text: why, done: null, index: null }, 0]);
+  postOutcome(["error", slot, { reason: "not-found", error, text: why, done: null, index: null }, 0]);
 }

@@ -1,7 +1,8 @@
 /** What ties a worker thread to its executor: read once, when the thread begins. */
 import { workerData } from "node:worker_threads";
 import type { MessagePort } from "node:worker_threads";
-import type { Reply, WorkerSetup } from "./protocol.ts";
+import { OUTCOMES } from "./protocol.ts";
+import type { Outcome, Reply, WorkerSetup } from "./protocol.ts";
 
 const data = workerData as (Partial<WorkerSetup> & { hasBegun?: boolean }) | null | undefined;
 
@@ -22,4 +23,10 @@ export function claimThread(): boolean {
 /** Throws when it holds what cannot be cloned. */
 export function post(reply: Reply): void {
   port.postMessage(reply);
+}
+
+/** The same for the end of a job. */
+export function postOutcome(outcome: Outcome): void {
+  port.postMessage(outcome);
+  Atomics.add(words, OUTCOMES, 1);
 }

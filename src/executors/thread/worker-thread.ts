@@ -18,7 +18,7 @@ import { Inquiries } from "./inquiries.ts";
 import { errorOf, extrasOf, isMovable, reasonToSend, refusalOf } from "./job-orders.ts";
 import { Outbox } from "./outbox.ts";
 import type { RunOrder } from "./outbox.ts";
-import { CANCEL, HELD, LOADING, NEWS, QUEUED, ROOM_AGAIN, WITHDRAWN } from "./protocol.ts";
+import { CANCEL, HELD, LOADING, NEWS, OUTCOMES, QUEUED, ROOM_AGAIN, WITHDRAWN } from "./protocol.ts";
 import type { Reply } from "./protocol.ts";
 import { startWorker } from "./start-worker.ts";
 import type { ThreadSetup } from "./start-worker.ts";
@@ -46,6 +46,7 @@ export interface Place {
 }
 
 const RUN_WEIGHT = 0.2; // of the last job in the mean
+const OUTCOME_LOOK_MS = 1;
 
 export class WorkerThread implements TaskSource {
   readonly name: string;
@@ -74,6 +75,8 @@ export class WorkerThread implements TaskSource {
     this.#outbox.post(["inspect", key, module, request]);
   });
   #lastQuestion = 0;
+  /** Outcomes that have come, or were given up. */
+  #outcomes = 0;
   /** How many outcomes came together the last time: so many submitters were woken at once. */
   #endsAtOnce = 0;
   /** Streams of which a value could not be read. */
@@ -295,16 +298,29 @@ export class WorkerThread implements TaskSource {
       this.#noteNews();
       return;
     }
-    systemHost.afterIo(() => {
+    systemHost.afterIo(() => this.#judge(suspects, error));
+  }
+
+  /**
+   * Whether the outcomes of these jobs are on their way, or one was what could not be read. A job's word says that it has ended before its outcome is
+   * posted, and a large one takes its time; so as long as all that was posted has come, the rest is waited for.
+   */
+  #judge(suspects: Map<number, PoolJob>, error: unknown): void {
+    let posted: number;
+    do {
+      posted = this.#slots.word(OUTCOMES);
       for (let next = this.isGone ? null : this.#take(); next !== null; next = this.#take()) this.#handle(next);
-      let wasOutcome = false;
+    } while (this.#slots.word(OUTCOMES) !== posted);
+    for (const [slot, job] of suspects) if (this.#slots.jobIn(slot) !== job) suspects.delete(slot);
+    if (suspects.size === 0) this.#noteNews();
+    else if (((posted - this.#outcomes) | 0) < suspects.size) {
+      systemHost.after(OUTCOME_LOOK_MS, false, () => this.#judge(suspects, error));
+    } else {
       for (const [slot, job] of suspects) {
-        if (this.#slots.jobIn(slot) !== job) continue;
-        wasOutcome = true;
+        this.#noteOutcome();
         this.#end(slot, { status: "failed", error: new JobCloneError(job, "the result", error), done: null, runMs: 0 });
       }
-      if (!wasOutcome) this.#noteNews();
-    });
+    }
   }
 
   /** The worker could not read a message of ours. Of several jobs, each is sent again by itself: then it is known which one it was. */
@@ -334,9 +350,11 @@ export class WorkerThread implements TaskSource {
   #handle(reply: Reply): void {
     switch (reply[0]) {
       case "value":
+        this.#noteOutcome();
         this.#end(reply[1], { status: "succeeded", value: reply[2], runMs: reply[3] });
         break;
       case "error": {
+        this.#noteOutcome();
         const [, slot, reported, runMs] = reply;
         const job = this.#slots.jobIn(slot);
         if (job === null) break;
@@ -345,6 +363,7 @@ export class WorkerThread implements TaskSource {
         break;
       }
       case "cancelled":
+        this.#noteOutcome();
         this.#end(reply[1], { status: "cancelled", reason: reply[2], runMs: reply[3] });
         break;
       case "skipped":
@@ -379,6 +398,10 @@ export class WorkerThread implements TaskSource {
           reply[2] === null ? { status: "answered", value: reply[3] } : { status: "failed", why: reply[2] },
         );
     }
+  }
+
+  #noteOutcome(): void {
+    this.#outcomes = (this.#outcomes + 1) | 0; // as the word wraps
   }
 
   #end(slot: number, end: JobEnd): void {
