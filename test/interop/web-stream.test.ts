@@ -205,6 +205,7 @@ describe("toReadableStream()", () => {
       const log: string[] = [];
       await run(function* () {
         const stream = toReadableStream(counting(log), options);
+        while (log.length < ahead) yield* sleep(1);
         yield* sleep(20);
         expect(log.length).toBe(ahead);
         yield* until(stream.cancel());
