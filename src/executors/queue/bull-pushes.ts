@@ -23,6 +23,8 @@ export class BullPushes {
   #subscriber: Redis | null = null;
   readonly #submitters = new Map<string, Set<SubmitterListener>>();
   readonly #cancelListeners = new Set<(id: string, reason: string) => void>();
+  /** Whether its connection has left one of us waiting, and still owes the answer. */
+  #isSilent = false;
 
   constructor(host: PushHost) {
     this.#host = host;
@@ -32,7 +34,10 @@ export class BullPushes {
   open(subscriber: Redis): void {
     this.#subscriber = subscriber;
     subscriber.on("error", () => this.#tellAll(false));
-    subscriber.on("close", () => this.#tellAll(false));
+    subscriber.on("close", () => {
+      this.#isSilent = false;
+      this.#tellAll(false);
+    });
     subscriber.on("ready", () => void this.#subscribeAgain(subscriber));
     subscriber.on("message", (channel: string, message: string) => this.#heard(channel, message));
   }
@@ -73,16 +78,20 @@ export class BullPushes {
 
   /**
    * What Redis has pushed until now has been heard. Answers and pushes come on connections of their own, so that an outcome that was asked for could overtake
-   * the progress that was told before it. No longer than for a moment: a connection that has died in silence must not hold outcomes up.
+   * the progress that was told before it. No longer than for a moment, and once: a connection that has died in silence must not hold outcomes up, nor
+   * gather questions.
    */
   async hear(loop: EventLoop): Promise<void> {
     const subscriber = this.#subscriber;
-    if (subscriber === null || this.#submitters.size === 0 || subscriber.status !== "ready") return;
-    await atMost(
-      loop,
-      HEAR_MS,
-      subscriber.ping().catch(() => {}),
-    );
+    if (subscriber === null || this.#submitters.size === 0 || subscriber.status !== "ready" || this.#isSilent) return;
+    let isOver = false;
+    const over = (): void => {
+      isOver = true;
+      this.#isSilent = false;
+    };
+    await atMost(loop, HEAR_MS, subscriber.ping().then(over, over));
+    // oxlint-disable-next-line typescript/no-unnecessary-condition -- `over` may have been called
+    if (!isOver) this.#isSilent = true;
   }
 
   #heard(channel: string, message: string): void {

@@ -251,7 +251,7 @@ export abstract class Exchange implements Watcher, Timer {
     if ((this.flags & DRAINS) !== 0) return;
     this.flags |= DRAINS;
     this.listen();
-    this.response!.on("drain", responseDrained);
+    if ((this.flags & CLOSED) === 0) this.response!.on("drain", responseDrained);
   }
 
   /**
@@ -265,6 +265,7 @@ export abstract class Exchange implements Watcher, Timer {
     const socket = this.request.socket as Socket | null | undefined; // made requests, as of tests, may have none
     if (socket === null || socket === undefined) return;
     this.listen(); // that ends the watching
+    if ((this.flags & CLOSED) !== 0) return;
     this.acceptedBefore = acceptedBytes(socket);
     loop.addTimer(this, loop.now() + sendTimeoutMs);
   }
@@ -280,7 +281,8 @@ export abstract class Exchange implements Watcher, Timer {
       path: this.path,
       route: this.route,
       status: isGone ? 499 : this.status,
-      bytes: isCounted ? request.socket.bytesWritten - this.bytesBefore : undefined,
+      // What the answer before this one has left in a connection that was cut was counted then, and is not now.
+      bytes: isCounted ? Math.max(0, request.socket.bytesWritten - this.bytesBefore) : undefined,
       durationMs: this.admission.loop.now() - this.startedAt,
       outcome: isStalled ? "stalled" : isGone ? "disconnected" : this.outcome,
     };

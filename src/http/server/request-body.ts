@@ -168,6 +168,8 @@ abstract class BodyWait<T> extends Wait<T> {
     const { waiter } = this;
     this.waiter = null;
     this.arrived.reader = null;
+    // Node has seen our listener and will emit the error a tick later: with nobody listening by then, it would end the process.
+    if (this.request.destroyed) this.request.on("error", ignore);
     for (const event of EVENTS) this.request.off(event, this.changed);
     return waiter;
   }
@@ -198,6 +200,9 @@ abstract class BodyWait<T> extends Wait<T> {
 }
 
 const EVENTS = ["readable", "end", "close", "error"] as const;
+
+/** What it says has been told to whoever read, or nobody reads any more. */
+function ignore(): void {}
 
 /** Whether all of it has been taken. Node parses a small message whole before it says so by an event. */
 function isOver(request: IncomingMessage): boolean {

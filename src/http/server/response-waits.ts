@@ -62,6 +62,8 @@ export class DrainWait extends ResponseWait {
   protected start(task: Waiter): Started<void> {
     if (this.exchange.isClosed) return task.fail(this, new ClientGone(this.exchange.name));
     this.exchange.listenToDrain();
+    // Only now has it been looked at whether the handler's first slice has closed it by itself.
+    if (this.exchange.isClosed) return task.fail(this, new ClientGone(this.exchange.name));
     this.exchange.watchSending();
     return this.parkFor(task);
   }
@@ -84,6 +86,7 @@ export class CloseWait extends ResponseWait {
   protected start(task: Waiter): Started<void> {
     if (this.exchange.isClosed) return task.complete(this, undefined);
     this.exchange.watchSending();
+    if (this.exchange.isClosed) return task.complete(this, undefined); // by the handler's first slice, see above
     return this.parkFor(task);
   }
 

@@ -230,6 +230,7 @@ export class HttpServer {
       yield* requests.untilIdle(this.#drainMs);
       yield* requests.cancelAll(this.#cleanupMs);
       yield* this.#run(this.#options.onCleanup, failures);
+      if (this.#sessions !== null) yield* untilSent();
       this.cut();
       yield* closed;
     } finally {
@@ -275,6 +276,13 @@ export class HttpServer {
       }
     }
   }
+}
+
+/** An answer without a body is over before HTTP/2 has sent its headers, which it does in a later phase of the host's turn. */
+function untilSent(): Future<void> {
+  const sent = new Future<void>({ name: "the last frames to be sent", external: true });
+  systemHost.afterIo(() => systemHost.afterIo(() => sent.resolve()));
+  return sent;
 }
 
 async function makeServer(options: ServeOptions): Promise<Server> {

@@ -244,6 +244,29 @@ test("an outcome that is swept does not overtake the progress that was told befo
     expect(executor.queueStatistics().outcomesSwept).toBe(1);
   }));
 
+test("a connection for pushes that has died in silence holds up one answer, and is asked once", () =>
+  really(function* () {
+    const line = yield* use(yield* until(CutLine.open(redis.url, "no such answer")));
+    const { executor, engine } = yield* open({}, { url: line.url });
+    const { engine: theirs } = yield* open({}, { queue: engine.name });
+    yield* use(startJobServer(theirs, [quick]));
+    const handle = yield* executor.submit(quick, 1);
+    expect(yield* handle).toBe(2);
+    const isSettled = function* (): Coroutine<boolean> {
+      return (yield* engine.states([executor.idOf(handle)]))[0]!.state === "settled";
+    };
+    const before = yield* until(pings());
+    line.holds = "PONG";
+    for (let i = 0; i < 3; i++) expect(yield* isSettled()).toBe(true);
+    expect((yield* until(pings())) - before).toBe(1);
+    line.release();
+    while ((yield* until(pings())) - before < 2) expect(yield* isSettled()).toBe(true); // it is asked again
+  }));
+
+async function pings(): Promise<number> {
+  return Number(/cmdstat_ping:calls=(\d+)/.exec(await client.info("commandstats"))?.[1] ?? 0);
+}
+
 /** What would end the process if the test runner did not listen. */
 function rejectionsUnheard(): Disposable & { readonly reasons: unknown[] } {
   const reasons: unknown[] = [];

@@ -113,6 +113,52 @@ test("a client that leaves with pipelined requests cancels all of them", async (
   );
 });
 
+test("a client that leaves in the middle of a pipelined body cancels who reads it, and does the process no harm", async () => {
+  let cancelled = 0;
+  await withServer(
+    function* (request) {
+      try {
+        if (request.path === "/first") yield* sleep(1_000_000);
+        return yield* request.text();
+      } finally {
+        cancelled++;
+      }
+    },
+    {},
+    function* ({ port, server, ends }) {
+      const client = new RawClient(port).send("GET /first").send("POST /second", { "content-length": "60" }, "begun");
+      yield* eventually(() => server.statistics().handlers === 2);
+      client.destroy();
+      yield* eventually(() => ends.length === 2);
+      expect(cancelled).toBe(2);
+      expect(ends).toMatchObject([{ outcome: "disconnected" }, { outcome: "disconnected" }]);
+    },
+  );
+});
+
+test("what a client leaves untaken of one answer is not taken off the bytes of the next one", async () => {
+  await withServer(
+    function* (request) {
+      if (request.path === "/next") return yield* sleep(1_000_000);
+      request.response.write("x".repeat(10_000_000)); // Node writes it
+      yield* sleep(1);
+      request.response.end("x".repeat(1_000)); // and keeps this until it has
+    },
+    {},
+    function* ({ port, server, ends }) {
+      const client = new RawClient(port);
+      client.socket.pause();
+      client.send("GET /big");
+      yield* eventually(() => server.statistics().active === 1 && server.statistics().handlers === 0);
+      client.send("GET /next");
+      yield* eventually(() => server.statistics().handlers === 1);
+      client.destroy();
+      yield* eventually(() => ends.length === 2);
+      expect(ends.find(({ path }) => path === "/next")).toMatchObject({ outcome: "disconnected", bytes: 0 });
+    },
+  );
+});
+
 test("work that goes on after the response was sent is not cancelled", async () => {
   let isDone = false;
   await withServer(

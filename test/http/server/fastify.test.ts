@@ -1,7 +1,7 @@
 import type { AddressInfo } from "node:net";
 import fastify from "fastify";
 import type { FastifyInstance } from "fastify";
-import { Channel, currentTask, EventLoop, run, sleep, spawn } from "fibril";
+import { Channel, currentTask, EventLoop, Future, run, sleep, spawn } from "fibril";
 import type { Coroutine } from "fibril";
 import { eventStream, HttpFailure, reply } from "fibril/http/server";
 import type { RequestEnd } from "fibril/http/server";
@@ -248,16 +248,20 @@ test("closing the app waits drainMs for requests in work, then cancels them", as
   const app = fastify();
   const ends: RequestEnd[] = [];
   const made = coroutines(app, { loop, drainMs: 30, onRequestEnd: (end) => void ends.push(end) });
+  const isClosing = new Future<void>({ external: true });
   app.get("/:ms", function* (request) {
+    yield* isClosing; // until both are here: on a machine that stands still the quick one could have gone before the other comes
     yield* sleep(Number((request.params as { ms: string }).ms));
     return "x";
   });
   await app.listen({ port: 0, host: "127.0.0.1" });
   const { port } = app.server.address() as AddressInfo;
-  const quick = new RawClient(port).send("GET /10", { connection: "close" });
+  const quick = new RawClient(port).send("GET /1", { connection: "close" });
   const slow = new RawClient(port).send("GET /1000000", { connection: "close" });
   await run(() => eventually(() => made.statistics().handlers === 2));
-  await app.close();
+  const closed = app.close();
+  isClosing.resolve();
+  await closed;
   await run(function* () {
     expect(yield* quick.rest()).toContain("200 OK");
     expect(yield* slow.rest()).toMatch(/^HTTP\/1\.1 503/);

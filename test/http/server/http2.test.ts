@@ -79,6 +79,50 @@ test("a request that is refused is over once, too", async () => {
   );
 });
 
+test.each(["cancel", "ignore", "detach"] as const)(
+  "a handler that closes its stream before it first waits is not left waiting: %s",
+  async (onDisconnect) => {
+    await withHttp2(
+      // oxlint-disable-next-line require-yield -- it does not wait
+      function* (request) {
+        (request.raw as unknown as { readonly stream: { close(): void } }).stream.close();
+        let left = 10;
+        return {
+          *next(): Coroutine<IteratorResult<string, undefined>> {
+            return left-- > 0 ? { done: false, value: "x".repeat(100_000) } : { done: true, value: undefined };
+          },
+        };
+      },
+      function* (session, { ends, server }) {
+        session.request({ ":path": "/" }).on("error", () => undefined);
+        yield* eventually(() => ends.length === 1 && server.statistics().handlers === 0);
+        expect(ends).toMatchObject([{ outcome: "disconnected" }]);
+        expect(server.statistics()).toMatchObject({ active: 0, handlers: 0 });
+      },
+      { onDisconnect },
+    );
+  },
+);
+
+test("an answer without a body that is given while the server ends is sent", async () => {
+  for (let i = 0; i < 10; i++) {
+    let close = (): unknown => undefined;
+    await withHttp2(
+      function* (request) {
+        close();
+        if (request.path === "/waits") yield* sleep(2);
+      },
+      function* (session, { server }) {
+        close = () => server.close();
+        const answer = yield* answerOf(session, i % 2 === 0 ? "/" : "/waits");
+        expect(answer).toMatchObject({ status: 204 });
+        yield* server.closed;
+      },
+      { drainMs: 1_000 },
+    );
+  }
+});
+
 test("a stream that the client cancels cancels its handler, and no other", async () => {
   let cancelled = 0;
   await withHttp2(
