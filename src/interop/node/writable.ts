@@ -190,6 +190,11 @@ export class StreamWriter<Chunk = string | Uint8Array> {
 
   /** A release of its scope: nobody of that scope waits any more, but somebody of another one may. */
   *#close(): Coroutine<void> {
+    const { errored } = this.#stream as Partial<Writable>; // what is only like a stream may not have it
+    if (errored !== null && errored !== undefined && (this.#state === "open" || this.#state === "ending")) {
+      this.#finished(errored); // it has failed, and Node says so a tick later
+      this.#stream.once("error", ignore);
+    }
     const before = this.#state;
     this.#state = "closed";
     this.#forget();
@@ -203,6 +208,9 @@ export class StreamWriter<Chunk = string | Uint8Array> {
     if (before === "failed" && !this.#isTold) throw this.#error;
   }
 }
+
+/** An error that is told here finds a listener all the same: without one it would end the process. */
+function ignore(): void {}
 
 class StreamWrite<Chunk> extends QueuedWait<void> {
   readonly chunk: Chunk;
