@@ -173,7 +173,9 @@ describe("runCoroutineThreadsafe", () => {
         future.cancel();
       }
     });
-    await new Promise((resolve) => loop.callLater(0.001, () => resolve(undefined)));
+    await fibrilRun(function* () {
+      while (ended === "") yield* fibrilSleep(1);
+    });
     expect([future.cancelled(), ended]).toEqual([true, "cancelled"]);
     await expect(future).rejects.toBeInstanceOf(CancelledError);
     loop.stop();
@@ -206,7 +208,11 @@ describe("runCoroutineThreadsafe", () => {
     future.addDoneCallback(() => {
       throw error;
     });
-    await loop.runUntilComplete(sleep(0.01));
+    await loop.runUntilComplete(
+      (function* (): Coroutine<void> {
+        while (!future.done()) yield* sleep(0.001);
+      })(),
+    );
     expect([await future, complaints]).toEqual([2, [error]]);
     loop.close();
   });

@@ -1,4 +1,4 @@
-import { EventLoop, moveOnAfter, sleep, spawn, UsageError } from "fibril";
+import { EventLoop, Future, moveOnAfter, sleep, spawn, UsageError } from "fibril";
 import { closeSequence } from "fibril/lowlevel";
 import { cancelSweep, simulateSync } from "fibril/testing";
 import { describe, expect, expectTypeOf, test } from "vitest";
@@ -68,11 +68,13 @@ describe("asCompleted of tasks", () => {
 
   test("tasks of another loop are waited for as something outside", async () => {
     const other = new EventLoop({ name: "other" });
-    const tasks = [other.spawn(after, 4, "a"), other.spawn(after, 1, "b")];
+    const secondIsSeen = new Future<void>({ external: true });
+    const tasks = [other.spawn(() => secondIsSeen), other.spawn(after, 1, "b")];
     const keys = await new EventLoop().spawn(function* () {
       const log: number[] = [];
       yield* forEach(asCompleted(tasks), function* (it) {
         log.push(it.key);
+        secondIsSeen.tryResolve();
       });
       return log;
     });

@@ -5,6 +5,7 @@
 import {
   all,
   CancelledError,
+  currentScope,
   EventLoop,
   moveOnAfter,
   run,
@@ -29,14 +30,16 @@ test("an abort listener that cancels more, while a wait is being withdrawn, canc
   const reports: unknown[] = [];
   const result = run(
     () =>
-      moveOnAfter(5, () =>
-        until(
+      moveOnAfter(60_000, function* () {
+        const limited = currentScope();
+        yield* until(
           (signal) =>
             new Promise<void>(() => {
               signal.addEventListener("abort", () => controller.abort("all of it"));
+              limited.deadline = EventLoop.current().now() + 5; // from now on: the wait is not to come too late for it
             }),
-        ),
-      ),
+        );
+      }),
     { signal: controller.signal, onReport: (report) => void reports.push(report) },
   );
   await expect(result).rejects.toBe("all of it");

@@ -210,11 +210,14 @@ describe("a cancelled until", () => {
         promises.push(deferred());
         return promises.at(-1)!.promise;
       });
-      yield* moveOnAfter(1, operation);
+      const first = spawn(() => operation);
+      while (promises.length < 1) yield* yieldNow();
+      yield* first.cancel();
       spawn(function* () {
         promises[0]!.resolve("stale");
         yield* until(promises[0]!.promise);
         yield* sleep(1);
+        while (promises.length < 2) yield* yieldNow();
         promises[1]!.resolve("fresh");
       });
       return yield* operation;

@@ -5,9 +5,12 @@ import { nodeAsyncContext } from "fibril/interop/node";
 import { AsyncLocalStorage } from "node:async_hooks";
 import { expect, onTestFinished, test } from "vitest";
 
-/** A loop that waits for something outside, as that of a server does; it is let go of when the test ends. */
+/**
+ * A loop that waits for something outside, as that of a server does; it is let go of when the test ends. For its clock no time passes, so
+ * that no slice is ever used up.
+ */
 async function waitingLoop(options: EventLoopOptions = {}): Promise<EventLoop> {
-  const loop = new EventLoop(options);
+  const loop = new EventLoop({ clock: { now: () => 0 }, ...options });
   onTestFinished(loop.hold());
   await new Promise<void>((resolve) => systemHost.afterIo(resolve));
   return loop;

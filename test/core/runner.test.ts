@@ -106,7 +106,7 @@ describe("Runner", () => {
           yield* sleep(10_000);
         } finally {
           try {
-            yield* sleep(2_000);
+            yield* sleep(60_000);
           } catch {
             ends.push("cut");
           }

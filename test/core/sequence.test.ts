@@ -1,5 +1,5 @@
 import { Future, moveOnAfter, run, sleep, spawn, yieldNow } from "fibril";
-import type { Sequence, SequenceSource, Task } from "fibril";
+import type { Coroutine, Operation, Sequence, SequenceSource, Task } from "fibril";
 import { closeSequence, sequenceOf } from "fibril/lowlevel";
 import { cancelSweep } from "fibril/testing";
 import { describe, expect, test } from "vitest";
@@ -45,6 +45,13 @@ function withResolvers<T>(): PromiseWithResolversOf<T> {
 async function* counting(to: number): AsyncGenerator<number, string> {
   for (let i = 1; i <= to; i++) yield i;
   return "the return value is no value of the sequence";
+}
+
+/** Begins it, and cancels it once that holds. */
+function* cancelledOnce(holds: () => boolean, operation: Operation<unknown>): Coroutine<void> {
+  const task = spawn(() => operation);
+  while (!holds()) yield* yieldNow();
+  yield* task.cancel();
 }
 
 describe("a sequence of an iterable", () => {
@@ -107,7 +114,7 @@ describe("a sequence of an async iterable", () => {
       yield* yieldNow();
       const asked = source.asked.length;
       source.asked[0]!.resolve({ done: false, value: 1 });
-      yield* sleep(1);
+      while (source.asked.length < 2) yield* sleep(1);
       source.asked[1]!.resolve({ done: false, value: 2 });
       return { values: [yield* tasks[0]!, yield* tasks[1]!], asked };
     });
@@ -119,11 +126,12 @@ describe("a sequence of an async iterable", () => {
     const source = new Manual();
     const result = await run(function* () {
       const sequence = sequenceOf(source);
-      const given: unknown[] = [yield* moveOnAfter(1, sequence.next())];
+      const given: unknown[] = [];
+      yield* cancelledOnce(() => source.asked.length === 1, sequence.next());
       source.asked[0]!.resolve({ done: false, value: 7 });
       yield* sleep(1);
       given.push((yield* sequence.next()).value);
-      yield* moveOnAfter(1, sequence.next());
+      yield* cancelledOnce(() => source.asked.length === 2, sequence.next());
       source.asked[1]!.reject(new Error("broken"));
       yield* sleep(1);
       try {
@@ -133,7 +141,7 @@ describe("a sequence of an async iterable", () => {
       }
       return given;
     });
-    expect(result).toEqual([undefined, 7, "Error: broken"]);
+    expect(result).toEqual([7, "Error: broken"]);
     expect(source.asked.length).toBe(2);
   });
 
@@ -205,7 +213,7 @@ test("a hand-written async iterator that throws at the call, or answers without 
         }
       });
     }
-    yield* sleep(5);
+    while (ends.length < 4) yield* sleep(1);
     return ends;
   });
   expect(seen).toEqual(["1", "at the call", "3", "undefined"]);

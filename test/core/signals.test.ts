@@ -23,7 +23,7 @@ interface Ended {
 /** Runs the program; `react` is called with each line that it says. */
 async function runProgram(cleanupMs: number, react: (line: string, child: ChildProcess) => void): Promise<Ended> {
   const args = ["--conditions=fibril-source", "--disable-warning=ExperimentalWarning", program, String(cleanupMs)];
-  const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"], timeout: 15_000 });
+  const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"], timeout: 50_000 });
   const said: string[] = [];
   createInterface({ input: child.stdout }).on("line", (line) => {
     said.push(line);

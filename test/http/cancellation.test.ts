@@ -209,7 +209,7 @@ describe.each(undiciVersions)("cancelling on %s", (_, undici) => {
       for (let round = 0; round < 3; round++) {
         const before = server.held.length;
         yield* moveOnAfter(
-          10_000,
+          50_000,
           race([
             all(Array.from({ length: 1000 }, () => session.get("/hold"))),
             until(server.until(() => server.held.length === before + 50)),
@@ -237,7 +237,7 @@ describe.each(undiciVersions)("cancelling on %s", (_, undici) => {
           outer.spawn(function* () {
             waiting = yield* failureOf(session.get("/hold/1"));
           });
-          outer.spawn(function* () {
+          const reader = outer.spawn(function* () {
             const response = yield* session.get("/hold/2");
             reading = yield* failureOf(response.text());
             afterwards = yield* failureOf(session.get("/"));
@@ -246,8 +246,8 @@ describe.each(undiciVersions)("cancelling on %s", (_, undici) => {
             inLine = yield* failureOf(session.get("/hold/3"));
           });
           yield* until(server.until(() => server.held.length === 2));
-          server.held[1]!.response.write("x");
-          yield* sleep(20);
+          server.held.find(({ request }) => request.url === "/hold/2")!.response.write("x");
+          while (reader.waitingFor?.endsWith(", body") !== true) yield* sleep(1);
         });
       });
       return [waiting, reading, inLine, afterwards];

@@ -130,7 +130,7 @@ describe.each(undiciVersions)("events on %s", (_, undici) => {
       const holders = [spawn(failureOf, session.get("/hold/1")), spawn(failureOf, session.get("/hold/2"))];
       yield* until(server.until(() => server.log.filter((line) => line.includes("/hold/")).length === 2));
       const waiting = spawn(failureOf, session.get("/"));
-      yield* until(new Promise((resolve) => setImmediate(resolve)));
+      for (let i = 0; i < 100 && recorder.of("queued").length < 7; i++) yield* hostTurn();
       expect(recorder.of("queued").at(-1)).toMatchObject({ requestId: 7, waits: true });
       waiting.cancel();
       for (const holder of holders) holder.cancel();

@@ -188,6 +188,7 @@ describe.each(undiciVersions)("hostile peers on %s", (_, undici) => {
       const response = yield* session.post("/", { body: endless() });
       expect([response.status, yield* response.text()]).toEqual([413, "too much"]);
       yield* until(server.untilOpen(0));
+      for (let i = 0; i < 1_000 && !stopped; i++) yield* sleep(1);
       expect(stopped).toBe(true);
     });
   });

@@ -82,6 +82,7 @@ describe.each(undiciVersions)("pauses and rates on %s", (_, undici) => {
         begin(`${two.origin}/4`),
         begin(`${two.origin}/5`),
       ];
+      yield* until(one.until(() => one.log.length === 1));
       yield* until(two.until(() => two.log.length === 1));
       yield* settled();
       expect([one.log, two.log]).toEqual([["GET /1"], ["GET /4"]]);

@@ -367,7 +367,8 @@ describe("a snapshot", () => {
 
   test("lists all loops of the thread, and links tasks across them", async () => {
     const other = new EventLoop({ name: "other" });
-    const server = other.spawn({ name: "server" }, () => sleep(20));
+    const gate = new Future<void>({ external: true });
+    const server = other.spawn({ name: "server" }, () => gate);
     await run(
       function* main() {
         spawn({ name: "client" }, function* () {
@@ -379,6 +380,7 @@ describe("a snapshot", () => {
         expect(names).toEqual(expect.arrayContaining(["main", "other"]));
         expect(taskIn(taken, "client").wait!.task).toEqual({ loop: names.indexOf("other"), id: 1, name: "server" });
         expect(snapshotHere({ loops: [other] }).thread.loops.map((each) => each.name)).toEqual(["other"]);
+        gate.resolve();
       },
       { name: "main" },
     );

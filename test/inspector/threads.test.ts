@@ -14,7 +14,7 @@ import { eventually, flags, really, threadsNamed, thrownIn } from "../executors/
 import { dumpInThread, exitWhenTold, nest } from "./jobs.ts";
 
 const NAME = "insp";
-const PATIENCE = { timeoutMs: 8_000 }; // the machine may be busy with other tests
+const PATIENCE = { timeoutMs: 50_000 }; // the machine may be busy with other tests
 
 afterEach(nothingIsLeft);
 
@@ -128,7 +128,7 @@ describe("a snapshot of several threads", () => {
         expect(threadIn(taken, "pool worker").heardMs).toBeGreaterThan(0);
         expect(formatTree(taken)).toMatch(/does not answer, last heard of \d+/);
       }
-      expect(loop.now() - startedAt).toBeLessThan(5_000);
+      expect(loop.now() - startedAt).toBeLessThan(15_000);
       expect(yield* thread.spawn(jobs.add, 1, 2)).toBe(3);
       yield* handle.cancel();
     }));

@@ -277,6 +277,7 @@ describe("an iterator of a scope", () => {
     const sequence = new Given();
     const { value, unhandled } = await withUnhandled(async () => {
       const calls: Promise<IteratorResult<string>>[] = [];
+      let isReturning = false;
       await run(function* () {
         const task = spawn(function* () {
           const iterator = toAsyncIterable<string>({
@@ -292,8 +293,10 @@ describe("an iterator of a scope", () => {
           calls.push(iterator.next(), iterator.next());
           yield* sleep(1);
           void iterator.return();
+          isReturning = true;
           yield* sleep(60_000);
         });
+        while (!isReturning) yield* sleep(1);
         yield* sleep(20);
         yield* task.cancel();
       });

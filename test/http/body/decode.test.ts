@@ -304,7 +304,7 @@ test("a decompression bomb that is read in pieces is stopped by its ratio, befor
   seen = 0;
   await asked(sending("gzip", bomb), count, { maxInflation: Infinity });
   expect(seen).toBe(60_000_000);
-}, 20_000);
+});
 
 test("a bomb inside of a bomb is stopped where it goes off", async () => {
   const inner = zlib.brotliCompressSync(Buffer.alloc(100_000_000), {
@@ -323,7 +323,7 @@ test("a nested bomb whose last layer gives little is stopped, too", async () => 
   const outer = zlib.gzipSync(empty);
   const error = await asked(sending("deflate, gzip", outer), (response) => failureOf(inPieces(response)));
   expect(error).toBeInstanceOf(BodyTooLarge);
-}, 20_000);
+});
 
 test("what a server has sent by now is there, while more is to come", async () => {
   let more: () => void = () => {};

@@ -335,8 +335,9 @@ describe("download", () => {
         expect(CONTENT.equals(yield* until(readFile(path)))).toBe(true);
         yield* until(rm(path));
       }
-      // A socket and its other end may have come or gone.
-      expect(Math.abs((yield* until(descriptors())) - before)).toBeLessThanOrEqual(3);
+      // A socket and its other end may have come, and what others have left may go meanwhile.
+      for (let i = 0; i < 100 && (yield* until(descriptors())) > before + 3; i++) yield* sleep(5);
+      expect(yield* until(descriptors())).toBeLessThanOrEqual(before + 3);
     });
   });
 
@@ -368,7 +369,8 @@ describe("resumable", () => {
       const body = yield* resumable(session, it.server.origin, { baseMs: 1 });
       const pieces: Uint8Array[] = [];
       for (let i = 0; ; i++) {
-        const got = yield* moveOnAfter(i % 3, one(body));
+        // Longer each time: a machine on which nothing is ready within 2 ms gets there as well.
+        const got = yield* moveOnAfter((i % 3) * (1 + i / 100), one(body));
         if (got === undefined) continue;
         if (got.chunk === undefined) break;
         pieces.push(got.chunk);

@@ -146,6 +146,7 @@ describe.each(undiciVersions)("HTTP/2 on %s", (_, undici) => {
           const sends = phase === "sending the body";
           cancelled = spawn(() => (sends ? session.post("/hold/x", { body: endless() }) : session.get("/hold/x")));
           yield* until(server.until(() => server.held.length === 4));
+          while (sends && given === 0) yield* hostTurn();
           for (let i = 0; i < 20; i++) yield* hostTurn();
           expect(given > 0).toBe(sends);
           yield* cancelled.cancel();
@@ -457,9 +458,10 @@ describe.each(undiciVersions)("HTTP/2 on %s", (_, undici) => {
         yield* fetchText(session, "/first"); // the time begins to run
         const held = spawn(fetchText, session, "/hold/1");
         yield* until(server.until(() => server.held.length === 1));
+        const { accepted } = server; // another one when the time was over before the request came
         yield* sleep(60);
         expect(yield* fetchText(session, "/meanwhile")).toBe("GET /meanwhile");
-        expect(server.accepted).toBe(1);
+        expect(server.accepted).toBe(accepted);
         server.held[0]!.respond({ ":status": 200 });
         server.held[0]!.end("held");
         expect(yield* held).toBe("held");

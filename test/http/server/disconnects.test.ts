@@ -1,6 +1,7 @@
+import type { Socket } from "node:net";
 import { Cancelled, Future, shield, sleep } from "fibril";
 import { readText } from "fibril/http/server";
-import type { Handler } from "fibril/http/server";
+import type { Handler, HttpServer } from "fibril/http/server";
 import { expect, test } from "vitest";
 import { ask, eventually, RawClient, withServer } from "./harness.ts";
 
@@ -160,10 +161,12 @@ test("what a client leaves untaken of one answer is not taken off the bytes of t
 });
 
 test("work that goes on after the response was sent is not cancelled", async () => {
+  const gate = new Future<void>();
   let isDone = false;
   await withServer(
     function* (request) {
       request.response.end("x");
+      yield* gate;
       for (let i = 0; i < 5; i++) yield* sleep(1);
       isDone = true;
     },
@@ -171,12 +174,20 @@ test("work that goes on after the response was sent is not cancelled", async () 
     function* ({ port, server, ends }) {
       expect(yield* ask(port, "GET /")).toContain("200 OK");
       expect(server.statistics()).toMatchObject({ active: 1, handlers: 1 });
+      gate.resolve();
       yield* eventually(() => ends.length === 1);
       expect(isDone).toBe(true);
       expect(ends).toMatchObject([{ status: 200, outcome: "completed" }]);
     },
   );
 });
+
+/** Whether a connection has closed at the server since this was called. */
+function connectionGone({ raw }: HttpServer): () => boolean {
+  let isGone = false;
+  raw.on("connection", (socket: Socket) => void socket.once("close", () => (isGone = true)));
+  return () => isGone;
+}
 
 const holding =
   (gate: Future<void>, onEnd: () => void): Handler =>
@@ -216,9 +227,11 @@ test("ignore: the handler runs on and keeps its place", async () => {
     holding(gate, () => (isDone = true)),
     { onDisconnect: "ignore" },
     function* ({ port, server, ends }) {
+      const isGone = connectionGone(server);
       const client = new RawClient(port).send("GET /");
       yield* eventually(() => server.statistics().handlers === 1);
       client.destroy();
+      yield* eventually(isGone);
       for (let i = 0; i < 10; i++) yield* sleep(1);
       expect(server.statistics()).toMatchObject({ active: 1, handlers: 1 });
       expect(ends).toEqual([]);
@@ -243,10 +256,11 @@ test("one handler may decide for itself, and shield what must not be torn", asyn
     },
     {},
     function* ({ port, server, ends }) {
+      const isGone = connectionGone(server);
       const client = new RawClient(port).send("GET /");
       yield* eventually(() => server.statistics().handlers === 1);
       client.destroy();
-      for (let i = 0; i < 5; i++) yield* sleep(1);
+      yield* eventually(isGone);
       gate.resolve();
       yield* eventually(() => ends.length === 1);
       expect(trace).toEqual(["written"]);

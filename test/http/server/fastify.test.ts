@@ -8,6 +8,7 @@ import type { RequestEnd } from "fibril/http/server";
 import { coroutines, handler } from "fibril/http/server/fastify";
 import type { CoroutinesOptions, FastifyCoroutines } from "fibril/http/server/fastify";
 import { expect, test } from "vitest";
+import { ManualTime } from "../manual-time.ts";
 import { ask, bodyOf, eventually, RawClient } from "./harness.ts";
 
 /** An app in a loop of its own; at its end nothing is left. */
@@ -171,6 +172,7 @@ test("a client that leaves cancels the handler, also after a POST was read; not 
 });
 
 test("options of one handler, and a handler that is no generator function", async () => {
+  const gate = new Future<void>({ external: true });
   let isDone = false;
   await withApp(
     { timeoutMs: 20 },
@@ -179,7 +181,7 @@ test("options of one handler, and a handler that is no generator function", asyn
         yield* sleep(1_000_000);
       });
       function* detached(): Coroutine<void> {
-        yield* sleep(30);
+        yield* gate;
         isDone = true;
       }
       app.get(
@@ -195,6 +197,9 @@ test("options of one handler, and a handler that is no generator function", asyn
       const client = new RawClient(port).send("GET /detached");
       yield* eventually(() => made.statistics().handlers === 1);
       client.destroy();
+      yield* eventually(() => ends.length === 2);
+      expect(made.statistics()).toMatchObject({ active: 0, handlers: 1 });
+      gate.resolve();
       yield* eventually(() => made.statistics().handlers === 0);
       expect(isDone).toBe(true);
       expect(ends).toMatchObject([{ outcome: "timeout" }, { outcome: "disconnected" }]);
@@ -244,10 +249,11 @@ test("streams and events, with what feeds them inside the request", async () => 
 });
 
 test("closing the app waits drainMs for requests in work, then cancels them", async () => {
-  const loop = new EventLoop();
+  const time = new ManualTime();
+  const loop = new EventLoop({ clock: time.clock, host: time.host });
   const app = fastify();
   const ends: RequestEnd[] = [];
-  const made = coroutines(app, { loop, drainMs: 30, onRequestEnd: (end) => void ends.push(end) });
+  const made = coroutines(app, { loop, drainMs: 1_000, onRequestEnd: (end) => void ends.push(end) });
   const isClosing = new Future<void>({ external: true });
   app.get("/:ms", function* (request) {
     yield* isClosing; // until both are here: on a machine that stands still the quick one could have gone before the other comes
@@ -261,11 +267,14 @@ test("closing the app waits drainMs for requests in work, then cancels them", as
   await run(() => eventually(() => made.statistics().handlers === 2));
   const closed = app.close();
   isClosing.resolve();
-  await closed;
   await run(function* () {
-    expect(yield* quick.rest()).toContain("200 OK");
-    expect(yield* slow.rest()).toMatch(/^HTTP\/1\.1 503/);
+    while (!quick.isClosed) yield* time.pass(1);
+    expect(quick.text).toContain("200 OK");
+    expect(slow.text).toBe("");
+    while (!slow.isClosed) yield* time.pass(100);
+    expect(slow.text).toMatch(/^HTTP\/1\.1 503/);
   });
+  await closed;
   expect(loop.statistics()).toMatchObject({ tasks: 0, timers: 0, outside: 0 });
 });
 

@@ -3,7 +3,7 @@
  */
 import { createServer } from "node:http";
 import { connect as connectHttp2 } from "node:http2";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import { EventLoop, Future, run, shield, sleep, spawn, until } from "fibril";
 import { eventStream, HttpFailure, listener, reply, serve } from "fibril/http/server";
 import type { ServeOptions } from "fibril/http/server";
@@ -13,6 +13,7 @@ import fastify from "fastify";
 import { Hono } from "hono";
 import { serve as serveHono } from "@hono/node-server";
 import { expect, test } from "vitest";
+import { ManualTime } from "../manual-time.ts";
 import { ask, eventually, RawClient, withServer } from "./harness.ts";
 
 test("a client that has left before its request is admitted holds no place: a hook in front, fastify", async () => {
@@ -35,14 +36,15 @@ test("a client that has left before its request is admitted holds no place: a ho
       return "x";
     },
   );
+  let isGone = false;
+  app.server.on("connection", (socket) => void socket.once("close", () => (isGone = true)));
   await app.listen({ port: 0, host: "127.0.0.1" });
   const { port } = app.server.address() as AddressInfo;
   await run(function* () {
     const client = new RawClient(port).send("GET /");
     yield* eventually(() => isIn);
     client.destroy();
-    yield* eventually(() => client.isClosed);
-    yield* sleep(20);
+    yield* eventually(() => isGone);
     open();
     yield* sleep(20);
     expect(statistics()).toMatchObject({ active: 0, handlers: 0 });
@@ -73,19 +75,23 @@ test("a request whose body was read in part leaves its connection to the next on
 });
 
 test("a deadline in the middle of an upload leaves the connection usable", async () => {
+  const time = new ManualTime();
   await withServer(
     function* (request) {
       if (request.method === "POST") return yield* request.text();
       return "next";
     },
     { timeoutMs: 30 },
-    function* ({ port }) {
+    function* ({ port, server }) {
       const client = new RawClient(port).send("POST /", { "content-length": "300000" }, "x".repeat(100_000));
+      yield* eventually(() => server.statistics().handlers === 1);
+      yield* time.pass(30);
       yield* client.until((it) => it.text.includes("too long"));
       client.socket.write("y".repeat(200_000));
       client.send("GET /", { connection: "close" });
       expect(yield* client.rest()).toContain("next");
     },
+    { clock: time.clock, host: time.host },
   );
 });
 
@@ -294,8 +300,7 @@ test("a WebSocket whose client has left the line gives up its place there", asyn
       });
       yield* eventually(() => server.statistics().queued === 1);
       second.destroy();
-      for (let i = 0; i < 50 && server.statistics().queued > 0; i++) yield* sleep(1);
-      expect(server.statistics().queued).toBe(0);
+      yield* eventually(() => server.statistics().queued === 0); // while the first one is still there
       gate.resolve();
       yield* first.rest();
     },
@@ -391,12 +396,14 @@ test("a client that has left before its request is admitted holds no place: midd
   const server = await new Promise<ReturnType<typeof serveHono>>((resolve) => {
     const s = serveHono({ fetch: app.fetch, port: 0, hostname: "127.0.0.1" }, () => resolve(s));
   });
+  let isGone = false;
+  server.on("connection", (socket: Socket) => void socket.once("close", () => (isGone = true)));
   const { port } = server.address() as AddressInfo;
   await run(function* () {
     const client = new RawClient(port).send("GET /");
     yield* eventually(() => isIn);
     client.destroy();
-    yield* sleep(20);
+    yield* eventually(() => isGone);
     open();
     yield* sleep(20);
     expect(statistics()).toMatchObject({ active: 0, handlers: 0 });
@@ -420,8 +427,10 @@ test("a stream of HTTP/2 that was reset before its request is admitted holds no 
       let isIn = false;
       let open!: () => void;
       const gate = new Promise<void>((r) => (open = r));
+      let isReset = false;
       const server = h2((q, s) => {
         isIn = true;
+        s.once("close", () => (isReset = true));
         void gate.then(() => listen(q, s));
       });
       yield* until(new Promise<void>((r) => server.listen(0, "127.0.0.1", r)));
@@ -431,7 +440,7 @@ test("a stream of HTTP/2 that was reset before its request is admitted holds no 
       stream.end();
       yield* eventually(() => isIn);
       stream.close(8);
-      yield* sleep(30);
+      yield* eventually(() => isReset);
       open();
       yield* sleep(30);
       expect(listen.statistics()).toMatchObject({ active: 0, handlers: 0 });
@@ -456,7 +465,7 @@ test("a deadline, a client that leaves and the end of the server, all at once, a
       { timeoutMs: 10, drainMs: 8 + (i % 4) },
       function* ({ port, server, ends }) {
         const c = new RawClient(port).send("GET /");
-        yield* eventually(() => server.statistics().active === 1);
+        yield* eventually(() => server.statistics().active === 1 || ends.length === 1);
         spawn(function* () {
           yield* sleep(6 + (i % 5));
           c.destroy();

@@ -118,7 +118,7 @@ test("an answer without a body that is given while the server ends is sent", asy
         expect(answer).toMatchObject({ status: 204 });
         yield* server.closed;
       },
-      { drainMs: 1_000 },
+      { drainMs: 50_000 },
     );
   }
 });

@@ -82,6 +82,7 @@ test("beyond the limit requests stand in line, and beyond the line they get a 50
     expect(ends).toMatchObject([{ path: "/5", status: 503, outcome: "rejected" }]);
     gate.resolve();
     for (const client of clients) yield* client.rest();
+    yield* eventually(() => ends.length === 5);
     expect(clients.map((it) => it.text.slice(-2))).toEqual(["/1", "/2", "/3", "/4"]);
     const ended = ends.slice(1).map((it) => it.path); // those that run together may end in any order
     expect([ended.slice(0, 2).sort(), ended.slice(2).sort()]).toEqual([

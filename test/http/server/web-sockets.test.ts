@@ -1,15 +1,17 @@
 import { Future, race, run, sleep, until } from "fibril";
-import type { Coroutine } from "fibril";
+import type { Coroutine, EventLoopOptions } from "fibril";
 import { serve } from "fibril/http/server";
 import type { ServeOptions, WebSocketHandler } from "fibril/http/server";
 import { expect, test } from "vitest";
 import { WebSocket } from "ws";
+import { ManualTime } from "../manual-time.ts";
 import { eventually, RawClient, withServer } from "./harness.ts";
 
 function withSockets(
   handler: WebSocketHandler,
   options: ServeOptions,
   body: Parameters<typeof withServer>[2],
+  loopOptions: EventLoopOptions = {},
 ): Promise<unknown> {
   return withServer(
     function* () {
@@ -17,6 +19,7 @@ function withSockets(
     },
     { webSockets: { "/chat": handler }, ...options },
     body,
+    loopOptions,
   );
 }
 
@@ -125,6 +128,7 @@ test("a connection that breaks cancels the handler", async () => {
 });
 
 test("the end of the server: clients are told 1001, handlers may say goodbye, then they are cancelled", async () => {
+  const time = new ManualTime();
   const trace: string[] = [];
   await withSockets(
     function* (socket) {
@@ -139,10 +143,16 @@ test("the end of the server: clients are told 1001, handlers may say goodbye, th
     { drainMs: 20 },
     function* ({ port, server }) {
       const { closed } = yield* opened(port);
-      yield* server.close();
+      const closing = server.close();
       expect(yield* closed).toBe(1001);
+      yield* eventually(() => trace.length > 0);
+      yield* time.pass(19);
+      expect(trace).toEqual(["end of messages"]);
+      yield* time.pass(1);
+      yield* closing;
       expect(trace).toEqual(["end of messages", "cleanup"]);
     },
+    { clock: time.clock, host: time.host },
   );
 });
 
@@ -172,7 +182,7 @@ test("what is no proper handshake, or has no handler, or no room, is refused in 
       /^HTTP\/1\.1 503[\s\S]*retry-after: 1/,
     );
     ws.close();
-    yield* eventually(() => server.statistics().active === 0);
+    yield* eventually(() => ends.length === 3);
     expect(ends.map((it) => it.status)).toEqual([400, 503, 101]);
   });
 });

@@ -338,7 +338,7 @@ export const scenarios: readonly Scenario[] = [
           seen.push(see());
         }
         const nobody = yield* timeout(
-          1_000,
+          50_000,
           scope(function* (own) {
             const task = own.spawn(function* () {
               try {

@@ -94,7 +94,7 @@ describe.each([
 test.runIf(hasFrames)("on a Node that keeps stores in frames, frames are used; elsewhere resources", async () => {
   expect(nodeAsyncContext()).toBeInstanceOf(ByFrame);
   const flags = ["--no-async-context-frame", "--conditions=fibril-source", "--disable-warning=ExperimentalWarning"];
-  const { stdout } = await promisify(execFile)(process.execPath, [...flags, program], { timeout: 15_000 });
+  const { stdout } = await promisify(execFile)(process.execPath, [...flags, program], { timeout: 50_000 });
   expect(JSON.parse(stdout)).toEqual({ keeper: ByResource.name, wrong: [] });
 });
 
@@ -111,7 +111,7 @@ test.runIf(hasFrames)("trying out the keepers leaves no map of stores with who a
     console.log(JSON.stringify({ before, after: stores() }));
   `;
   const flags = ["--conditions=fibril-source", "--disable-warning=ExperimentalWarning", "--input-type=module"];
-  const { stdout } = await promisify(execFile)(process.execPath, [...flags, "--eval", program], { timeout: 15_000 });
+  const { stdout } = await promisify(execFile)(process.execPath, [...flags, "--eval", program], { timeout: 50_000 });
   expect(JSON.parse(stdout)).toEqual({ before: [null], after: [null] });
 });
 

@@ -270,7 +270,7 @@ describe("scopes", () => {
     expect(() => process.kill(Number(stdout), "SIGCONT")).not.toThrow(TypeError);
     const { isGone } = await import("./process-traces.ts");
     await run(() =>
-      timeout(5_000, function* () {
+      timeout(10_000, function* () {
         while (!isGone(Number(stdout))) yield* yieldNow();
       }),
     );

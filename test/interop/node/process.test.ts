@@ -198,7 +198,7 @@ describe("a process", () => {
         ),
       ),
     );
-    await run(() => timeout(5_000, untilGone(seen)));
+    await run(() => timeout(10_000, untilGone(seen)));
   });
 
   test("without a group of its own is stopped alone", async () => {
@@ -255,7 +255,7 @@ describe("a process", () => {
     await runLeavingNothing(function* () {
       const { stdout, code } = yield* exec(NODE, [...flags, program], { check: false, timeoutMs: 15_000 });
       expect(code).toBe(3);
-      yield* timeout(5_000, untilGone(Number(stdout)));
+      yield* timeout(10_000, untilGone(Number(stdout)));
     });
   });
 
@@ -281,9 +281,9 @@ describe("a process", () => {
             process.kill(parent.pid, signal); // not to its group: Ctrl-C does not reach groups of others either
             if (sent < signals.length - 1) yield* parent.stderr!.next();
           }
-          const exit = yield* timeout(5_000, parent.wait());
+          const exit = yield* timeout(10_000, parent.wait());
           expect(exit.signal ?? exit.code).toBe(end);
-          yield* timeout(5_000, untilGone(pid));
+          yield* timeout(10_000, untilGone(pid));
           expect((yield* collect(parent.stdout!)).join("")).toBe(said);
         });
       },
@@ -602,7 +602,7 @@ test("a descendant that has left the group and holds the pipes keeps nobody wait
   const escaped = await runLeavingNothing(() =>
     scope(() =>
       withProcess(`const it = ${escape}; console.log(it.pid); ${RUN_ON}`, function* (it, first) {
-        yield* timeout(5_000, it.stop());
+        yield* timeout(10_000, it.stop());
         return Number(first);
       }),
     ),
@@ -621,7 +621,7 @@ test("a start that is let go of stops its process at once", async () => {
     unsubscribe("child_process", note);
     const ended = until(once(child!, "exit"));
     start.return!();
-    expect(yield* timeout(5_000, ended)).toEqual([null, "SIGTERM"]);
+    expect(yield* timeout(10_000, ended)).toEqual([null, "SIGTERM"]);
   });
 });
 

@@ -307,7 +307,7 @@ describe("fromReadable()", () => {
         yield* once(server, "listening");
         const { port } = server.address() as AddressInfo;
         const silent = connect(port, "127.0.0.1");
-        yield* moveOnAfter(5_000, function* () {
+        yield* moveOnAfter(50_000, function* () {
           const chunks = fromReadable(silent);
           expect(String((yield* chunks.next()).value)).toBe("hello");
           yield* moveOnAfter(1, chunks.next());

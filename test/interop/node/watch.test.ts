@@ -32,9 +32,9 @@ function watchers(): number {
 
 const at = (name: string): string => join(directory, name);
 
-/** Takes changes until one is of `path`; no more than 10 s. */
+/** Takes changes until one is of `path`; no more than 50 s. */
 function* untilChanged(changes: Sequence<FileChange>, path: string): Coroutine<FileChange> {
-  return yield* timeout(10_000, function* () {
+  return yield* timeout(50_000, function* () {
     for (;;) {
       const { value } = yield* changes.next();
       if (value === undefined) throw new Error("the sequence has ended");
@@ -46,7 +46,7 @@ function* untilChanged(changes: Sequence<FileChange>, path: string): Coroutine<F
 /** Takes changes until one throws, and gives what it throws. */
 function* failureOf(changes: Sequence<FileChange>): Coroutine<unknown> {
   try {
-    yield* timeout(10_000, function* () {
+    yield* timeout(50_000, function* () {
       while ((yield* changes.next()).done !== true);
     });
   } catch (error) {
@@ -102,7 +102,7 @@ describe("watch", () => {
     const error = await run(function* () {
       const changes = watch(path);
       rmSync(path, { recursive: true });
-      const first = yield* timeout(10_000, changes.next());
+      const first = yield* timeout(50_000, changes.next());
       expect(first.done).toBe(false);
       return yield* failureOf(changes);
     });
