@@ -269,6 +269,7 @@ export function describeExecutor(name: string, make: MakeExecutor, traits: Execu
         const executor = yield* open();
         const ended = flags();
         const handle = yield* executor.submit(jobs.napWithCleanup, ended);
+        yield* eventually(() => ended[1] === 1); // one that runs may not have made its first step
         yield* eventually(() => handle.state === "running");
         expect(yield* handle.cancel()).toBe(true);
         expect(ended[0]).toBe(1);
@@ -277,7 +278,9 @@ export function describeExecutor(name: string, make: MakeExecutor, traits: Execu
     test("a job that ends on its own in spite of the request keeps its value, and cancel() says so", () =>
       really(function* () {
         const executor = yield* open();
-        const handle = yield* executor.submit(jobs.stubborn, "kept");
+        const started = flags();
+        const handle = yield* executor.submit(jobs.stubborn, "kept", started);
+        yield* eventually(() => started[0] === 1);
         yield* eventually(() => handle.state === "running");
         expect(yield* handle.cancel()).toBe(false);
         expect(yield* handle).toBe("kept");
@@ -368,7 +371,7 @@ export function describeExecutor(name: string, make: MakeExecutor, traits: Execu
             yield* handle;
           });
         }
-        yield* sleep(1);
+        yield* eventually(() => executor.statistics().queue.waiting === 2);
         expect(executor.statistics().queue).toEqual({ size: 1, capacity: 1, waiting: 2 });
         openGate(gate);
         yield* executor.call(jobs.nap, 1);

@@ -1,6 +1,7 @@
 /**
  * Jobs, modules and callers that behave badly: every job has one outcome all the same, the next one is served, nothing is left.
  */
+import { setEnvironmentData } from "node:worker_threads";
 import { forEach, scope, sleep, spawn, TimeoutError, until, use, wait } from "fibril";
 import type { Coroutine } from "fibril";
 import { afterEach, describe, expect, test } from "vitest";
@@ -40,6 +41,18 @@ function noThreadIsLeft(): void {
   expect(threadsNamed(NAME)).toBe(0);
 }
 
+/** A module that stands at a gate while it is imported; `gate[0]` says that it does. Threads that are started later know the gate. */
+function closeImportGate(): Int32Array {
+  const gate = flags();
+  setEnvironmentData("import gate", gate);
+  return gate;
+}
+const STANDS_AT_GATE = `
+  import { getEnvironmentData } from "node:worker_threads";
+  const gate = getEnvironmentData("import gate");
+  Atomics.store(gate, 0, 1);
+  while (Atomics.load(gate, 1) === 0) await new Promise((resolve) => setTimeout(resolve, 1));`;
+
 /** A job of a module that is nothing but this code. */
 function jobOf(code: string): Job<[], void> {
   return job(`data:text/javascript,${encodeURIComponent(code)}`, function of() {});
@@ -71,11 +84,15 @@ describe("modules", () => {
 
   test("a job that is cancelled while its module is imported never runs", () =>
     really(function* () {
-      const pool = yield* open();
+      const gate = closeImportGate();
+      const pool = yield* open({ graceMs: 50_000 });
       yield* pool.call(jobs.add, 1, 2);
-      const handle = yield* pool.submit(jobOf("await new Promise((resolve) => setTimeout(resolve, 200))"));
-      yield* sleep(50);
-      expect(yield* handle.cancel()).toBe(true);
+      const handle = yield* pool.submit(jobOf(STANDS_AT_GATE));
+      yield* eventually(() => gate[0] === 1);
+      expect(handle.state).toBe("pending");
+      const ending = handle.cancel();
+      openGate(gate);
+      expect(yield* ending).toBe(true);
       expect(pool.statistics().workers).toMatchObject({ total: 1, crashes: 0 });
     }));
 
@@ -111,7 +128,7 @@ describe.each([
   test("an async function is a job after its waits, too, with a deadline and without", () =>
     really(function* () {
       const executor = yield* use(make());
-      for (const options of [{}, { deadlineMs: 5_000 }]) {
+      for (const options of [{}, { deadlineMs: 50_000 }]) {
         const handle = yield* executor.submit(options, hostile.progressLater);
         expect(yield* listOf(handle.progress)).toEqual(["after an await"]);
         expect(yield* handle).toBe(true);
@@ -174,17 +191,19 @@ describe.each([
     really(function* () {
       const small = make().constructor as new (options: object) => Executor;
       const full = yield* use(new small({ maxWorkers: 1, concurrency: 1, queueSize: 0, name: NAME }));
-      const nap = yield* full.submit(jobs.nap, 20);
+      const gate = flags();
+      const held = yield* full.submit(jobs.hold, gate);
       yield* scope(function* (own) {
         full.stream(jobs.countTo, 3);
         const waiting = full.stream(jobs.countTo, 3);
         spawn(() => waiting.next());
-        yield* sleep(1);
+        yield* eventually(() => full.statistics().queue.waiting > 0);
         expect(full.statistics().queue.waiting).toBe(1);
         void own.cancel();
       });
       expect(full.statistics().queue.waiting).toBe(0);
-      yield* nap;
+      openGate(gate);
+      yield* held;
       expect(full.statistics()).toMatchObject({ running: 0, succeeded: 1, cancelled: 0 });
     }));
 

@@ -68,14 +68,18 @@ export const napWithCleanup: Job<[ended: Int32Array], void> = job(url, function*
     Atomics.add(ended, 0, 1);
   }
 });
-export const stubborn: Job<[value: string], string> = job(url, function* stubborn(value: string) {
-  try {
-    yield* sleep(60_000);
-  } catch {
-    return value; // takes no notice
-  }
-  return "woke up by itself";
-});
+export const stubborn: Job<[value: string, started: Int32Array], string> = job(
+  url,
+  function* stubborn(value: string, started: Int32Array) {
+    try {
+      Atomics.store(started, 0, 1);
+      yield* sleep(60_000);
+    } catch {
+      return value; // takes no notice
+    }
+    return "woke up by itself";
+  },
+);
 /** Blocks its thread; `started[0]` says that it has begun, and it ends when `started[1]` says so. */
 export const block: Job<[started: Int32Array], string> = job(url, function block(started: Int32Array): string {
   Atomics.store(started, 0, 1);

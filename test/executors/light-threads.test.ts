@@ -62,7 +62,7 @@ describe("what a thread loads", () => {
   test("a deadline alone, of which a plain job cannot know, does not bring it", () =>
     really(function* () {
       const pool = yield* open({ workerEntry: LISTING });
-      yield* timeout(5_000, function* () {
+      yield* timeout(50_000, function* () {
         expect(yield* kernelIn(pool)).toEqual(LOOPLESS);
       });
     }));
@@ -84,7 +84,7 @@ describe("what a thread loads", () => {
       return yield* collect(pool.stream(jobs.letters));
     },
     *"a deadline"(pool: ThreadPool) {
-      return yield* timeout(5_000, pool.call(jobs.square, 5));
+      return yield* timeout(50_000, pool.call(jobs.square, 5));
     },
     *"an end of a channel"(pool: ThreadPool) {
       const channel = new ThreadChannel<string>(1);

@@ -265,7 +265,7 @@ describe("programs", () => {
     const child = spawnProcess(
       process.execPath,
       [...process.execArgv, fileURLToPath(new URL(`programs/${file}`, import.meta.url))],
-      { timeout: 15_000, killSignal: "SIGKILL" },
+      { timeout: 50_000, killSignal: "SIGKILL" },
     );
     let stdout = "";
     let stderr = "";

@@ -1,4 +1,4 @@
-import { all, EventLoop, run, sleep, spawn, use } from "fibril";
+import { all, EventLoop, run, sleep, spawn, until, use } from "fibril";
 import type { Coroutine } from "fibril";
 import { afterAll, beforeEach, expect, test } from "vitest";
 import {
@@ -15,7 +15,7 @@ import {
 } from "../../../src/executors/index.ts";
 import type { Job, JobHandle, QueueExecutorOptions, ServeOptions } from "../../../src/executors/index.ts";
 import { importBull } from "../../../src/executors/queue/bull-packages.ts";
-import { really, thrownIn } from "../threads.ts";
+import { eventually, really, thrownIn } from "../threads.ts";
 import { RedisServer } from "./redis-server.ts";
 
 const redis = await RedisServer.start();
@@ -24,14 +24,20 @@ afterAll(() => redis.stop());
 const { url } = import.meta;
 let order: string[] = [];
 let failuresLeft = 0;
+let isHeld = true;
 beforeEach(() => {
   order = [];
+  isHeld = true;
 });
 
 const nap: Job<[ms: number], string> = job(url, function* nap(ms: number) {
   order.push(currentJob()!.idempotencyKey);
   yield* sleep(ms);
   return `slept ${ms}`;
+});
+const held: Job<[], string> = job(url, function* held() {
+  yield* eventually(() => !isHeld);
+  return "let go";
 });
 const flaky: Job<[], number> = job(url, function flaky() {
   if (failuresLeft-- > 0) throw new RangeError("not yet");
@@ -54,7 +60,7 @@ function* open(options: QueueExecutorOptions = {}, leaseMs = 30_000): Coroutine<
 }
 
 function* serving<T>(engine: BullEngine, body: () => Coroutine<T>, options: ServeOptions = {}): Coroutine<T> {
-  const server = spawn(() => serveJobs(engine, [nap, flaky], { drainMs: 0, ...options }));
+  const server = spawn(() => serveJobs(engine, [nap, held, flaky], { drainMs: 0, ...options }));
   const value = yield* body();
   yield* server.cancel();
   return value;
@@ -124,13 +130,14 @@ test("what no worker knows fails, what runs is given back at the end, what loses
       },
       { refusals: 2, refuseMs: 10 },
     );
-    const handle = yield* executor.submit(nap, 400);
+    const handle = yield* executor.submit(held);
     yield* serving(engine, function* () {
       while (handle.state !== "running") yield* sleep(5);
     });
     expect(handle.isSettled).toBe(false);
+    isHeld = false;
     yield* serving(engine, function* () {
-      expect(yield* handle).toBe("slept 400");
+      expect(yield* handle).toBe("let go");
     });
     // A worker that claims and is never heard of again.
     const doomed = yield* executor.submit(nap, 1);
@@ -164,14 +171,15 @@ test("Redis goes away and comes back: submits wait, workers go on, nothing is lo
   really(function* () {
     const { engine, executor } = yield* open();
     yield* serving(engine, function* () {
-      const before = yield* executor.submit(nap, 100);
+      const before = yield* executor.submit(held);
       while (before.state !== "running") yield* sleep(5);
-      let isBack = false;
-      void redis.crashAndRestart().then(() => (isBack = true));
-      yield* sleep(20);
+      yield* until(redis.crash());
+      isHeld = false;
       const during = yield* executor.submit(nap, 2);
-      expect([yield* before, yield* during]).toEqual(["slept 100", "slept 2"]);
-      expect(isBack).toBe(true);
+      yield* sleep(20);
+      expect([before.isSettled, during.isSettled]).toEqual([false, false]);
+      yield* until(redis.restart());
+      expect([yield* before, yield* during]).toEqual(["let go", "slept 2"]);
     });
     expect(executor.statistics().succeeded).toBe(2);
   }));

@@ -323,7 +323,7 @@ test("a wait for Redis says what was asked", () =>
   really(function* () {
     const { engine } = yield* open({}, { url: "redis://127.0.0.1:1", queue: "nowhere" });
     const counting = spawn(() => engine.counts());
-    yield* sleep(50);
+    yield* eventually(() => counting.waitingFor?.startsWith("count") === true); // the packages are loaded first
     expect(counting.waitingFor).toBe("count jobs (queue nowhere)");
     yield* counting.cancel();
   }));

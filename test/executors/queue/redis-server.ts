@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
-const PATIENCE_MS = 10_000;
+const PATIENCE_MS = 50_000;
 
 export class RedisServer {
   readonly url: string;
@@ -38,8 +38,18 @@ export class RedisServer {
 
   /** Ends it without warning and starts it again on what it has written. */
   async crashAndRestart(): Promise<void> {
-    await this.#kill();
-    await this.#launch();
+    await this.crash();
+    await this.restart();
+  }
+
+  /** Ends it without warning. */
+  crash(): Promise<void> {
+    return this.#kill();
+  }
+
+  /** Starts it again on what it has written. */
+  restart(): Promise<void> {
+    return this.#launch();
   }
 
   async stop(): Promise<void> {

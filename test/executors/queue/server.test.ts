@@ -1,5 +1,5 @@
 /** Servers of jobs: how they are stopped, and what no job in the queue can do to them. On virtual time. */
-import { run, sleep, spawn, use } from "fibril";
+import { EventLoop, run, sleep, spawn, use } from "fibril";
 import type { Coroutine } from "fibril";
 import { beforeEach, describe, expect, test } from "vitest";
 import {
@@ -13,7 +13,7 @@ import {
 } from "../../../src/executors/index.ts";
 import type { Job, JobCodec, JobHandle, ServerView } from "../../../src/executors/index.ts";
 import { now } from "../../core/simulated.ts";
-import { thrownIn } from "../threads.ts";
+import { eventually, thrownIn } from "../threads.ts";
 import { queued } from "./simulated-queue.ts";
 
 const { url } = import.meta;
@@ -139,7 +139,12 @@ describe("stopping", () => {
           const server = startJobServer(engine, [nap]);
           yield* sleep(10);
           void engine.close();
-          yield* sleep(10);
+          yield* eventually(
+            () =>
+              !EventLoop.current()
+                .tasks()
+                .some(({ name }) => name === `server ${server.name}`),
+          );
           if (stop) yield* server.stop();
           else yield* use(server);
         },
