@@ -20,7 +20,8 @@ export function areJoinable(bodies: readonly unknown[]): bodies is readonly Join
   return true;
 }
 
-export class JoinAll extends Wait<unknown[]> implements Watcher {
+// It is a `Watcher` too and does not say so: a published type must not claim members that are stripped from it. `watchAlone` checks it.
+export class JoinAll extends Wait<unknown[]> {
   /** It stands in no list: see `Task.watchAlone`. */
   before: Watcher | null = null;
   after: Watcher | null = null;
