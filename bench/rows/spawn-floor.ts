@@ -7,7 +7,7 @@
  * What Fibril costs above the toy is what it does; what the toy costs above native is what generators cost.
  */
 import { Batches } from "../meter.ts";
-import type { TimedRow } from "../row.ts";
+import type { TimedProgram, TimedRow } from "../row.ts";
 
 export const spawnFloorRow: TimedRow = {
   name: "spawn-floor",
@@ -76,50 +76,30 @@ export const spawnFloorRow: TimedRow = {
         };
       },
     },
-    {
-      name: "fibril-all",
-      note: "as in the row spawn, joined by all() in place of a loop",
-      async load() {
-        const { all, run, spawn } = await import("fibril");
-        function* child(i: number) {
-          return i + 1;
-        }
-        return async (n, ops) => {
-          const batches = new Batches(n, ops);
-          await run(function* () {
-            while (batches.more()) {
-              const tasks = [];
-              for (let i = 0; i < n; i++) tasks.push(spawn(child, i));
-              for (const value of yield* all(tasks)) batches.add(value);
-            }
-          });
-          return batches.result();
-        };
-      },
-    },
-    {
-      name: "fibril",
-      async load() {
-        const { run, spawn } = await import("fibril");
-        function* child(i: number) {
-          return i + 1;
-        }
-        return async (n, ops) => {
-          const batches = new Batches(n, ops);
-          await run(function* () {
-            while (batches.more()) {
-              const tasks = [];
-              for (let i = 0; i < n; i++) tasks.push(spawn(child, i));
-              for (const task of tasks) batches.add(yield* task);
-            }
-          });
-          return batches.result();
-        };
-      },
-    },
+    { name: "fibril-all", note: "as in the row spawn, joined by all() in place of a loop", load: () => fibril(true) },
+    { name: "fibril", load: () => fibril(false) },
   ],
   targets: [],
 };
+
+async function fibril(joinsAll: boolean): Promise<TimedProgram> {
+  const { all, run, spawn } = await import("fibril");
+  function* child(i: number) {
+    return i + 1;
+  }
+  return async (n, ops) => {
+    const batches = new Batches(n, ops);
+    await run(function* () {
+      while (batches.more()) {
+        const tasks = [];
+        for (let i = 0; i < n; i++) tasks.push(spawn(child, i));
+        if (joinsAll) for (const value of yield* all(tasks)) batches.add(value);
+        else for (const task of tasks) batches.add(yield* task);
+      }
+    });
+    return batches.result();
+  };
+}
 
 type ToyCoroutine<T> = Generator<undefined, T, unknown>;
 

@@ -1,5 +1,6 @@
 /**
- * The wait for an answer of Redis: it says what was asked, and makes no `AbortController`, since there is nothing to abort.
+ * Waiting for what Redis answers. A coroutine's wait says what was asked, and makes no `AbortController`, since there is nothing to abort;
+ * promise code, at the border to the packages, waits for a limited time (`atMost`).
  */
 import { taskOf, Wait } from "../../core/index.ts";
 import type { EventLoop, Started, Waiter } from "../../core/index.ts";

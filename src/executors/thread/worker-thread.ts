@@ -306,11 +306,8 @@ export class WorkerThread implements TaskSource {
    * posted, and a large one takes its time; so as long as all that was posted has come, the rest is waited for.
    */
   #judge(suspects: Map<number, PoolJob>, error: unknown): void {
-    let posted: number;
-    do {
-      posted = this.#slots.word(OUTCOMES);
-      for (let next = this.isGone ? null : this.#take(); next !== null; next = this.#take()) this.#handle(next);
-    } while (this.#slots.word(OUTCOMES) !== posted);
+    const posted = this.#slots.word(OUTCOMES); // before the look: those of them that can be read are found by it
+    for (let next = this.isGone ? null : this.#take(); next !== null; next = this.#take()) this.#handle(next);
     for (const [slot, job] of suspects) if (this.#slots.jobIn(slot) !== job) suspects.delete(slot);
     if (suspects.size === 0) this.#noteNews();
     else if (((posted - this.#outcomes) | 0) < suspects.size) {
