@@ -88,19 +88,19 @@ export function makeJob(
   return { where, line, url, origin, request, output: "", partial: null, checksum, key: 0, tries: 0, pardons: 0 };
 }
 
-/** Of the URL before, as the parser writes it; and with the "/" after which everything is a path, whatever it says. */
-const last = { origin: "", start: "/" };
+/** Of the URL before, as the parser writes it; and with the "/" after which everything is a path, whatever it says. `null` before the first. */
+let last: { readonly origin: string; readonly start: string } | null = null;
 
 function originOf(url: string): string | BadLine {
-  if (url.startsWith(last.start)) return last.origin; // a list names few hosts, and parsing takes 2 µs
+  if (last !== null && url.startsWith(last.start)) return last.origin; // a list names few hosts, and parsing takes 2 µs
   const parsed = parsedUrl(url);
   if (parsed === undefined) return new BadLine(`not a URL: ${quote(url)}${advice(url)}`);
   if (parsed.protocol !== "http:" && parsed.protocol !== "https:") {
     return new BadLine(`not an http or https URL: ${quote(url)}${advice(url)}`);
   }
-  last.origin = parsed.origin;
-  last.start = `${parsed.origin}/`;
-  return parsed.origin;
+  const { origin } = parsed;
+  last = { origin, start: `${origin}/` };
+  return origin;
 }
 
 function parsedUrl(url: string): URL | undefined {

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { BadLine, makeJob, parseLine } from "../../src/fetch/job.ts";
 
 const parse = (text: string) => parseLine(text, "line 7", 7);
@@ -23,6 +23,14 @@ describe("a line", () => {
       output: "",
       tries: 0,
     });
+  });
+
+  test("is a bad one when it is only a path, also as the first of all", async () => {
+    vi.resetModules(); // one that has seen no URL yet
+    const fresh = await import("../../src/fetch/job.ts");
+    for (const path of ["/", "/a", "//h/a"]) {
+      expect(fresh.makeJob(path, "line 1", 1, null)).toMatchObject({ problem: expect.stringContaining("not a URL") });
+    }
   });
 
   test("law: has the origin that the URL parser finds, whatever URL came before", () => {
