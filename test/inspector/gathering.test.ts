@@ -3,7 +3,8 @@
  */
 import { EventLoop, run, sleep, spawn, UsageError, yieldNow } from "fibril";
 import type { Coroutine } from "fibril";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
+import { systemHost } from "../../src/core/index.ts";
 import { dumpOnSignal, formatTree, snapshot, snapshotHere, waitCircles } from "../../src/inspector/index.ts";
 import type { Snapshot, ThreadRecord } from "../../src/inspector/index.ts";
 import { fakeSource } from "./fake-source.ts";
@@ -18,8 +19,31 @@ function fakesIn({ thread }: Snapshot): ThreadRecord[] {
   return thread.threads.filter((each) => each.threadId > 9_000);
 }
 
-function hostTimers(): number {
-  return process.getActiveResourcesInfo().filter((each) => each === "Timeout").length;
+/** The timers that are set and not cleared: counted at the host, since the process has vitest's own, too. */
+function watchTimers(): Disposable & { readonly alive: number } {
+  const alive = new Set<unknown>();
+  const { after, clear } = systemHost;
+  const setting = vi.spyOn(systemHost, "after").mockImplementation((delayMs, outside, slice) => {
+    const timer = after(delayMs, outside, () => {
+      alive.delete(timer);
+      slice();
+    });
+    alive.add(timer);
+    return timer;
+  });
+  const clearing = vi.spyOn(systemHost, "clear").mockImplementation((timer) => {
+    alive.delete(timer);
+    clear(timer);
+  });
+  return {
+    get alive() {
+      return alive.size;
+    },
+    [Symbol.dispose]() {
+      setting.mockRestore();
+      clearing.mockRestore();
+    },
+  };
 }
 
 function* eventually(holds: () => boolean): Coroutine<void> {
@@ -126,14 +150,15 @@ describe("gathering", () => {
 
   test("cancelled, it asks no longer and leaves no timer", async () => {
     using silent = fakeSource("silent");
+    using timers = watchTimers();
     const loop = new EventLoop();
-    const before = hostTimers();
     await run(
       function* () {
         const asking = spawn(function* () {
           yield* snapshot({ timeoutMs: 60_000 });
         });
         yield* eventually(() => silent.isAsked);
+        expect(timers.alive).toBeGreaterThan(0);
         yield* asking.cancel();
         expect([silent.isAsked, silent.takenBack]).toEqual([false, 1]);
         const taking = spawn(() => snapshot());
@@ -144,7 +169,7 @@ describe("gathering", () => {
       { loop },
     );
     expect(loop.statistics()).toMatchObject({ tasks: 0, timers: 0, outside: 0 });
-    expect(hostTimers()).toBe(before);
+    expect(timers.alive).toBe(0);
   });
 
   test("snapshotHere asks nobody", () => {
