@@ -12,7 +12,6 @@
  * How the outcome gets to the client differs between node:http, fastify and hono: that is what the subclasses know.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Socket } from "node:net";
 import type { Cancelled, EventLoop, Operation, Scope, Task } from "../../core/index.ts";
 import type { Timer } from "../../lowlevel.ts";
 import type { Watcher } from "../../core/index.ts";
@@ -20,8 +19,9 @@ import { ClientGone, HttpFailure, outOfTime, RequestAborted, shuttingDown, wasCa
 import type { ResponseWait } from "./response-waits.ts";
 import type { RequestEnd, RequestOutcome } from "./request-end.ts";
 import { cutResponse } from "./problem-response.ts";
-import { acceptedBytes } from "./accepted-bytes.ts";
 import { dropRest } from "./request-body.ts";
+import { isHttp2, sendingOf } from "./sending.ts";
+import type { Sending } from "./sending.ts";
 
 /**
  * What happens to a handler whose client goes away before the response is complete.
@@ -51,7 +51,7 @@ export interface Admission {
   readonly locals: ReadonlyMap<object, unknown> | null;
   /** How long a client may take nothing of its response. */
   readonly sendTimeoutMs: number;
-  /** A client took nothing for that long; its connection is cut. */
+  /** A client took nothing for that long; its connection, or stream, is cut. */
   countStalled(): void;
   /** Calls its `lookAgain` in a moment. */
   lookLater(exchange: Exchange): void;
@@ -95,7 +95,7 @@ export abstract class Exchange implements Watcher, Timer {
   private flags = 0;
   private startedAt = 0;
   private bytesBefore = 0;
-  private acceptedBefore = 0;
+  private sending: Sending | null = null;
 
   constructor(
     admission: Admission,
@@ -259,14 +259,18 @@ export abstract class Exchange implements Watcher, Timer {
    * there is no timer for each request.
    */
   watchSending(): void {
-    const { sendTimeoutMs, loop } = this.admission;
-    // The streams of HTTP/2 share a connection: of each alone nobody knows what was taken.
-    if (this.heapIndex !== -1 || sendTimeoutMs === Infinity || this.request?.httpVersionMajor !== 1) return;
-    const socket = this.request.socket as Socket | null | undefined; // made requests, as of tests, may have none
-    if (socket === null || socket === undefined) return;
+    const { request, response } = this;
+    if (this.heapIndex !== -1 || this.admission.sendTimeoutMs === Infinity || request === null) return;
     this.listen(); // that ends the watching
     if ((this.flags & CLOSED) !== 0) return;
-    this.acceptedBefore = acceptedBytes(socket);
+    this.sending = sendingOf(request, response!);
+    if (this.sending === null || this.sending.isOver()) return;
+    if (isHttp2(request) && !response!.writableEnded) this.listenToDrain();
+    this.lookAtSendingLater();
+  }
+
+  private lookAtSendingLater(): void {
+    const { sendTimeoutMs, loop } = this.admission;
     loop.addTimer(this, loop.now() + sendTimeoutMs);
   }
 
@@ -343,29 +347,36 @@ export abstract class Exchange implements Watcher, Timer {
       else if ((this.flags & LISTENS) === 0) {
         this.flags |= CLOSED; // as good as: nothing is left to come, and nobody would say when
         this.release();
-      }
+      } else if (isHttp2(this.request)) this.handOver(); // the client may keep even the end of a stream from going out
     }
   }
 
   /** Its task has ended, and the system does not have all of the answer. */
   protected handOver(): void {
-    this.watchSending();
+    // Over HTTP/2 none has gone out yet. Without a place it would not be looked at when the last place becomes free.
+    if (this.hasPlace && isHttp2(this.request)) this.admission.lookLater(this);
+    else this.watchSending();
   }
 
   lookAgain(): void {
-    if (!this.isClosed && !isHandedOver(this.response!)) this.watchSending();
+    if (this.isClosed || (!isHttp2(this.request) && isHandedOver(this.response!))) return;
+    this.watchSending();
   }
 
   private checkSending(): void {
-    const { socket } = this.request!;
-    if (socket.destroyed) return; // another of its requests has cut it; "close" is on its way
-    const accepted = acceptedBytes(socket);
-    // With nothing left to send it is not the client that keeps us waiting but a source, or the response before this one.
-    if (accepted === this.acceptedBefore && socket.writableLength > 0) {
+    const sending = this.sending!;
+    if (sending.isOver()) return;
+    if (sending.hasStalled()) {
       this.flags |= STALLED;
       this.admission.countStalled();
-      socket.destroy(); // the rest follows from its "close"
-    } else this.watchSending();
+      sending.cut();
+    } else this.lookAtSendingLater();
+  }
+
+  /** There is room in the response again. */
+  drained(): void {
+    this.sending?.drained();
+    this.waiting?.drained();
   }
 }
 
@@ -388,5 +399,5 @@ function responseClosed(this: ServerResponse): void {
 }
 
 function responseDrained(this: ServerResponse): void {
-  (this as Keyed)[EXCHANGE]!.waiting?.drained();
+  (this as Keyed)[EXCHANGE]!.drained();
 }

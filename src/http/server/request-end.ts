@@ -12,7 +12,7 @@ export type RequestOutcome =
   | "timeout"
   /** the client went away before the response was complete: status 499, nothing was written */
   | "disconnected"
-  /** the client took nothing of the response for `sendTimeoutMs`, and the connection was cut */
+  /** the client took nothing of the response for `sendTimeoutMs`, and the connection, or the stream of HTTP/2, was cut */
   | "stalled"
   /** the server ended */
   | "shutdown"

@@ -48,7 +48,9 @@ export interface RequestsOptions extends HandlerOptions {
   readonly queueMs?: number;
   /**
    * How long a client may take nothing of its response, in milliseconds; then the connection is cut, and what was not sent is let go of.
-   * Counts while something waits to be sent, whether the answer was given as a whole or is a stream; HTTP/1.1 only. Default: 60,000.
+   * Counts while something waits to be sent, whether the answer was given as a whole or is a stream. Over HTTP/2 the stream is reset
+   * (CANCEL), and the connection cut only if nobody reads from it at all; while other streams of it move, a stream may be given up to ten
+   * times as long, and longer if more than 64 KiB for each time wait. Default: 60,000.
    */
   readonly sendTimeoutMs?: number;
   /** What a refused client is told to wait, by `retry-after`. Default: 1,000 ms. */
@@ -71,7 +73,7 @@ export interface RequestsStatistics {
   readonly handlers: number;
   readonly limit: number;
   readonly queueLimit: number;
-  /** Connections that were cut because the client took nothing of a response; since the server was made. */
+  /** Connections, and streams of HTTP/2, that were cut because the client took nothing of a response; since the server was made. */
   readonly stalled: number;
 }
 

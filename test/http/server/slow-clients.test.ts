@@ -3,6 +3,7 @@
  */
 import { createServer } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
 import { serve as serveHono } from "@hono/node-server";
 import fastify from "fastify";
 import { EventLoop, Future, run, UsageError } from "fibril";
@@ -14,6 +15,7 @@ import { coroutines as honoCoroutines } from "fibril/http/server/hono";
 import { Hono } from "hono";
 import { expect, test } from "vitest";
 import { acceptedBytes } from "../../../src/http/server/accepted-bytes.ts";
+import { certificate, privateKey } from "../certificate.ts";
 import { ManualTime } from "../manual-time.ts";
 import { ask, eventually, RawClient, withServer } from "./harness.ts";
 
@@ -90,6 +92,40 @@ test("a client that takes some of it each time gets all of it, however long that
       yield* eventually(() => ends.length === 1);
       expect(ends).toMatchObject([{ status: 200, outcome: "completed" }]);
       expect(loop.statistics().timers).toBe(0);
+    },
+    { clock: time.clock, host: time.host },
+  );
+});
+
+test("with TLS: a slow client is not cut, one that takes nothing is", async () => {
+  const time = new ManualTime();
+  await withServer(
+    function* () {
+      return LARGE;
+    },
+    { sendTimeoutMs: 1_000, tls: { key: privateKey, cert: certificate } },
+    function* ({ port, server, loop, ends }) {
+      let socket: Socket | undefined;
+      server.raw.on("secureConnection", (it) => (socket = it));
+      const client = connectTls({ port, host: "127.0.0.1", rejectUnauthorized: false });
+      client.on("error", () => undefined);
+      client.write("GET / HTTP/1.1\r\nhost: test\r\n\r\n");
+      yield* eventually(() => loop.statistics().timers === 1);
+      let bytes = 0;
+      client.on("data", (data: Buffer) => void (bytes += data.length));
+      for (let i = 0; i < 3; i++) {
+        const before = bytes;
+        const accepted = acceptedBytes(socket!);
+        client.resume();
+        yield* eventually(() => bytes > before + MIB && acceptedBytes(socket!) > accepted);
+        client.pause();
+        yield* time.pass(1_000);
+        expect(server.statistics().stalled).toBe(0);
+      }
+      yield* untilCut(time, () => server.statistics());
+      yield* eventually(() => ends.length === 1);
+      expect(ends).toMatchObject([{ outcome: "stalled" }]);
+      client.destroy();
     },
     { clock: time.clock, host: time.host },
   );
