@@ -1,20 +1,13 @@
 /**
- * The executor in front of every pool: the line and its bound, priorities, handles, the end, the books.
- *
- * How a job goes (the pool is behind `pool.ts`):
- *   1. It is offered to the pool at once when nobody stands in line; else it stands in line; when the line is full, its submitter waits.
- *   2. Whenever the pool has room, the first in line is offered. Then those who wait for room move up, in their order.
- *   3. The pool says how it ended. The handle's task, or the caller, is woken.
- *
- * Invariants: a job is in line, or with the pool, or settled; it settles once; after `shutdown` none comes in, and the pool is
- * closed when the last one has settled.
+ * What the callers of every executor see: `submit`, `call`, `map`, `stream`, and the handles. They make jobs of what they are given, and wait for what
+ * comes of them; how a job goes meanwhile is the affair of the `Dispatcher` behind them, and the pool behind that (`pool.ts`).
  */
-import { currentScope, currentTask, until, UsageError, WaitQueue } from "../core/index.ts";
+import { currentScope, currentTask, UsageError } from "../core/index.ts";
 import type { Coroutine, EventLoop, Operation, Scope, Sequence, SequenceSource, Task } from "../core/index.ts";
 import { valuesToCarry } from "./carried.ts";
 import { checkOptions, checkWhole } from "./checks.ts";
-import { Drained } from "./drained.ts";
-import { ExecutorBrokenError, ExecutorShutdownError, JobError, QueueFullError } from "./errors.ts";
+import { Dispatcher } from "./dispatcher.ts";
+import { JobError, QueueFullError } from "./errors.ts";
 import type {
   Executor,
   ExecutorShutdownOptions,
@@ -23,12 +16,9 @@ import type {
   StreamOptions,
   SubmitOptions,
 } from "./executor.ts";
-import { importingJob } from "./importing.ts";
 import { readCall } from "./job-call.ts";
 import type { JobCall } from "./job-call.ts";
-import { JobBooks } from "./job-books.ts";
 import { JobHandle } from "./job-handle.ts";
-import { JobQueue } from "./job-queue.ts";
 import { JobResults } from "./job-results.ts";
 import type { MapHost } from "./job-results.ts";
 import { JobStream } from "./job-stream.ts";
@@ -36,11 +26,9 @@ import type { StreamHost } from "./job-stream.ts";
 import { checkJob } from "./job.ts";
 import type { AnyJob, Job, StreamJob } from "./job.ts";
 import { followed, outcomeOf, PendingJob, within } from "./pending-job.ts";
-import type { JobEnd, JobNews, JobShape, JobWhereabouts, Pool, PoolJob } from "./pool.ts";
+import type { JobEnd, JobShape, JobWhereabouts, Pool } from "./pool.ts";
 import { ScopeReleases, UnobservedFailures } from "./scope-end.ts";
 import { Entrance, Submission } from "./submission.ts";
-import type { Admission } from "./submission.ts";
-import { TakenJobs } from "./taken-jobs.ts";
 
 export interface ExecutorOptions {
   /** Shown in messages, statistics and the inspector. */
@@ -56,29 +44,16 @@ const STREAM_BUFFER = 64;
 export abstract class JobExecutor implements Executor {
   readonly name: string;
   readonly #pool: Pool;
-  readonly #queue = new JobQueue();
-  readonly #queueSize: number;
-  readonly #room = new WaitQueue<unknown, Admission<unknown>>();
-  /** Jobs that the pool has. */
-  readonly #taken = new TakenJobs();
+  readonly #dispatcher: Dispatcher;
   readonly #releases = new ScopeReleases();
-  readonly #books = new JobBooks();
   #lastId = 0;
-  #isDispatching = false;
-  #isShutDown = false;
-  #broken: ExecutorBrokenError | null = null;
-  /** Shut down, and the last job has settled: the pool is being closed. */
-  #isDrained = false;
-  #closing: Promise<void> | null = null;
-  readonly #enders = new WaitQueue<void, Drained>();
-  readonly #onDrained: (() => void)[] = [];
 
   protected constructor(pool: Pool, options: ExecutorOptions, kind: string) {
     this.name = options.name ?? kind;
-    this.#queueSize = options.queueSize ?? QUEUE_SIZE;
-    checkWhole("queueSize", this.#queueSize, 0, true);
+    const { queueSize = QUEUE_SIZE } = options;
+    checkWhole("queueSize", queueSize, 0, true);
     this.#pool = pool;
-    pool.listen(this);
+    this.#dispatcher = new Dispatcher(this.name, pool, queueSize);
   }
 
   /** @internal */
@@ -93,7 +68,9 @@ export abstract class JobExecutor implements Executor {
     ...args: Args
   ): Operation<JobHandle<T>>;
   submit(...call: unknown[]): Operation<JobHandle<never>> {
-    return new Submission(this, readCall("submit", call), this.#room as never) as Operation<JobHandle<never>>;
+    return new Submission(this, readCall("submit", call), this.#dispatcher.room as never) as Operation<
+      JobHandle<never>
+    >;
   }
 
   trySubmit<Args extends readonly unknown[], T>(job: Job<Args, T>, ...args: Args): JobHandle<T>;
@@ -102,9 +79,7 @@ export abstract class JobExecutor implements Executor {
     const { job, args, options } = readCall("trySubmit", call);
     const task = currentTask();
     const pending = this.makeJob(job, "call", args, options, task);
-    if (this.#room.size > 0 || !this.place(pending)) {
-      throw new QueueFullError(this.name, pending.name, this.#queue.size);
-    }
+    if (!this.tryAdmit(pending)) throw new QueueFullError(this.name, pending.name, this.#dispatcher.size);
     return this.handOut(pending, options, task) as JobHandle<never>;
   }
 
@@ -128,7 +103,7 @@ export abstract class JobExecutor implements Executor {
     const host: MapHost = {
       isOutside: this.isOutside,
       makeChunk: (items) => this.makeJob(job as AnyJob, "batch", [items], { priority }, task),
-      place: (pending) => this.#room.size === 0 && this.place(pending),
+      place: (pending) => this.tryAdmit(pending),
       admit: (pending) => this.admit(pending),
       failureOf: failureOfItem,
       left: () => release?.(),
@@ -170,35 +145,17 @@ export abstract class JobExecutor implements Executor {
 
   shutdown(options: ExecutorShutdownOptions = {}): Operation<void> {
     const { wait = true, cancelPending = false, cancelRunning = false } = checkOptions("shutdown", options);
-    this.#isShutDown = true;
-    for (let entry = this.#room.shift(); entry !== null; entry = this.#room.shift()) {
-      entry.fail(new ExecutorShutdownError(this.name, `job "${entry.pending.name}"`));
-    }
-    const reason = `executor "${this.name}" was shut down`;
-    if (cancelPending) {
-      for (let job = this.#queue.first; job !== null; job = this.#queue.first) this.#cancelOne(job, reason);
-      for (const job of this.#taken.list()) if (!this.hasBegun(job)) this.#cancelOne(job, reason);
-    }
-    if (cancelRunning) for (const job of this.#taken.list()) this.#cancelOne(job, reason);
-    this.#noteDrained();
-    return { [Symbol.iterator]: () => (wait ? this.#ended() : nothing())[Symbol.iterator]() };
+    this.#dispatcher.shutdown({ cancelPending, cancelRunning });
+    return { [Symbol.iterator]: () => (wait ? this.#dispatcher.ended() : nothing())[Symbol.iterator]() };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.shutdown();
-    if (!this.#isDrained) await new Promise<void>((resolve) => this.#onDrained.push(resolve));
-    await this.#closing;
+    await this.#dispatcher.whenEnded();
   }
 
   statistics(): ExecutorStatistics {
-    const { workers, idle, crashes } = this.#pool.statistics();
-    return Object.freeze({
-      name: this.name,
-      workers: Object.freeze({ total: workers, idle, crashes }),
-      queue: Object.freeze({ size: this.#queue.size, capacity: this.#queueSize, waiting: this.#room.size }),
-      running: this.#taken.size,
-      ...this.#books.snapshot(),
-    });
+    return this.#dispatcher.statistics();
   }
 
   /** @internal */
@@ -230,25 +187,14 @@ export abstract class JobExecutor implements Executor {
     });
   }
 
-  /** Puts it in line, or with the pool. `false`: no room. @internal */
-  place(pending: PendingJob): boolean {
-    if (pending.state !== "new") return true; // somebody else who waits for it has placed it, or it was given up
-    this.#checkOpen(pending);
-    if (this.#queue.size === 0 && this.#offer(pending)) return true;
-    if (this.#queue.size >= this.#queueSize) return false;
-    this.#queue.push(pending);
-    pending.state = "queued";
-    return true;
-  }
-
   /** @internal */
   admit(pending: PendingJob): Operation<void> {
-    return new Entrance(this, pending, this.#room as never);
+    return new Entrance(this, pending, this.#dispatcher.room as never);
   }
 
   /** Whether it could be placed without overtaking anybody. @internal */
   tryAdmit(pending: PendingJob): boolean {
-    return this.#room.size === 0 && this.place(pending);
+    return this.#dispatcher.tryAdmit(pending);
   }
 
   /** The handle of a job that has been placed, in the scope of `task`. @internal */
@@ -268,63 +214,17 @@ export abstract class JobExecutor implements Executor {
 
   /** @internal */
   cancelJob(job: PendingJob, reason: unknown): "withdrawn" | "requested" {
-    if (job.state === "new") return "withdrawn";
-    if (job.state === "queued") {
-      this.#queue.remove(job);
-      this.#books.noteWithdrawn();
-      this.#advance();
-      return "withdrawn";
-    }
-    const answer = this.#pool.cancel(job, reason);
-    if (answer === "withdrawn") {
-      this.#taken.delete(job);
-      this.#books.noteWithdrawn();
-      this.#advance();
-    }
-    return answer;
+    return this.#dispatcher.cancel(job, reason);
   }
 
   /** @internal */
   hasBegun(job: PendingJob): boolean {
-    return this.#taken.has(job) && this.#pool.hasBegun(job);
+    return this.#dispatcher.hasBegun(job);
   }
 
   /** @internal */
   whereIs(job: PendingJob): JobWhereabouts | null {
-    return this.#taken.has(job) ? (this.#pool.whereIs?.(job) ?? null) : null;
-  }
-
-  /** @internal */
-  settled(poolJob: PoolJob, end: JobEnd): void {
-    const job = poolJob as PendingJob;
-    if (!this.#taken.delete(job)) return;
-    this.#books.noteEnd(end, job.ageMs());
-    job.finish(end);
-    this.#noteDrained();
-  }
-
-  /** @internal */
-  news(poolJob: PoolJob, news: JobNews): void {
-    (poolJob as PendingJob).onNews?.(news);
-  }
-
-  /** @internal */
-  roomFreed(): void {
-    this.#advance();
-  }
-
-  /** @internal */
-  broke(cause: unknown): void {
-    const error = (this.#broken ??= new ExecutorBrokenError(this.name, cause));
-    for (let entry = this.#room.shift(); entry !== null; entry = this.#room.shift()) entry.fail(error);
-    const end: JobEnd = { status: "failed", error, done: null, runMs: 0 };
-    for (let job = this.#queue.first; job !== null; job = this.#queue.first) {
-      this.#queue.remove(job);
-      this.#books.noteRefused();
-      job.finish(end);
-    }
-    for (const job of this.#taken.list()) this.settled(job, end);
-    this.#noteDrained();
+    return this.#dispatcher.whereIs(job);
   }
 
   *#call({ job, args, options }: JobCall): Coroutine<unknown> {
@@ -338,69 +238,6 @@ export abstract class JobExecutor implements Executor {
   *#admitted(pending: PendingJob): Coroutine<unknown> {
     if (!this.tryAdmit(pending)) yield* this.admit(pending);
     return yield* outcomeOf(pending);
-  }
-
-  *#ended(): Coroutine<void> {
-    if (!this.#isDrained) yield* new Drained(this, this.#enders as never);
-    if (this.#closing !== null) yield* until(this.#closing);
-  }
-
-  #checkOpen(pending: PendingJob): void {
-    if (this.#broken !== null) throw this.#broken;
-    if (this.#isShutDown) throw new ExecutorShutdownError(this.name, `job "${pending.name}"`);
-    const importing = importingJob();
-    if (importing !== null) {
-      throw new UsageError(
-        `${importing} submits a job while a worker imports it, so it would go on for ever; put what it does behind \`if (isMainThread)\``,
-        "RUN_BY_IMPORT",
-      );
-    }
-  }
-
-  #offer(pending: PendingJob): boolean {
-    const before = pending.state;
-    this.#taken.add(pending); // before: it may settle in the call, when its arguments cannot be sent
-    pending.state = "taken";
-    let isTaken = false;
-    try {
-      isTaken = this.#pool.offer(pending);
-    } finally {
-      if (!isTaken && this.#taken.delete(pending)) pending.state = before;
-    }
-    return isTaken;
-  }
-
-  /** Moves everybody up who can. */
-  #advance(): void {
-    if (this.#isDispatching) return;
-    this.#isDispatching = true;
-    try {
-      for (let job = this.#queue.first; job !== null; job = this.#queue.first) {
-        if (!this.#offer(job)) break;
-        this.#queue.remove(job);
-      }
-      for (let entry = this.#room.first; entry !== null; entry = this.#room.first) {
-        if (!this.place(entry.pending)) break;
-        this.#room.shift();
-        entry.end(entry.result());
-      }
-    } finally {
-      this.#isDispatching = false;
-    }
-    this.#noteDrained();
-  }
-
-  #noteDrained(): void {
-    if (!this.#isShutDown || this.#isDrained || this.#taken.size > 0 || this.#queue.size > 0) return;
-    this.#isDrained = true;
-    this.#closing = this.#pool.close();
-    for (let ender = this.#enders.shift(); ender !== null; ender = this.#enders.shift()) ender.end();
-    for (const resolve of this.#onDrained.splice(0)) resolve();
-  }
-
-  #cancelOne(job: PendingJob, reason: unknown): void {
-    job.follower?.cancel(reason);
-    if (job.end === null) job.cancel(reason); // of a call or a map; or the task of the handle has not begun to wait
   }
 
   #endHandle(handle: JobHandle<unknown>, pending: PendingJob, scope: Scope, end: JobEnd): void {

@@ -578,6 +578,8 @@ export function describeExecutor(name: string, make: MakeExecutor, traits: Execu
         openGate(gate);
         yield* end;
         expect(yield* running).toBe("let go");
+        expect(pending.state).toBe("settled");
+        yield* wait([pending]); // the task behind the handle has a step or two to go when the loop is late
         expect(pending.outcome).toMatchObject({ status: "cancelled" });
 
         const other = make(1);

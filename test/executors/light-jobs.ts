@@ -1,6 +1,6 @@
 /** Jobs whose module imports no more than a job needs. Workers import this file. */
 import { BlockList } from "node:net";
-import { setInterval } from "node:timers";
+import { setImmediate, setInterval } from "node:timers";
 import { currentJob, isCancelled, job, log, progress } from "../../src/executors/thread/worker-entry.ts";
 import type { Job } from "../../src/executors/thread/worker-entry.ts";
 import type { StreamJob, ThreadReceiver } from "../../src/executors/index.ts";
@@ -122,6 +122,19 @@ export const streamUnreadable: StreamJob<[], unknown> = job.stream(
     for (let i = 2; ; i++) yield i;
   },
 );
+/** Ends after three values, and says by shared memory that it has. */
+export const streamUnreadableAndEnd: StreamJob<[ended: Int32Array], unknown> = job.stream(
+  url,
+  function* streamUnreadableAndEnd(ended: Int32Array): Iterable<unknown> {
+    yield 1;
+    yield unreadable();
+    yield 3;
+    setImmediate(() => {
+      Atomics.store(ended, 0, 1);
+      Atomics.notify(ended, 0);
+    });
+  },
+);
 /** Notes its number as the next one of those that have begun: `order[0]` counts them. */
 export const noteOrder: Job<[order: Int32Array, number: number], void> = job(
   url,
@@ -158,6 +171,21 @@ export const tellMuchUnreadable: Job<[count: number, told: Int32Array], void> = 
     for (let i = 0; i < count; i++) progress(unreadable());
     Atomics.store(told, 0, 1);
     Atomics.notify(told, 0);
+  },
+);
+/** Tells much that cannot be sent; gives how often it was told so. */
+export const tellMuchUncloneable: Job<[count: number], number> = job(
+  url,
+  function tellMuchUncloneable(count: number): number {
+    let refused = 0;
+    for (let i = 0; i < count; i++) {
+      try {
+        progress(() => i);
+      } catch {
+        refused++;
+      }
+    }
+    return refused;
   },
 );
 export const noop: Job<[], number> = job(url, function noop(): number {

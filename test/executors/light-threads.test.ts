@@ -249,6 +249,15 @@ describe("messages that cannot be read", () => {
       yield* staying.cancel();
     }));
 
+  test("nor does progress that cannot be sent", () =>
+    really(function* () {
+      const pool = yield* open();
+      expect(yield* pool.call(jobs.tellMuchUncloneable, 1_024)).toBe(1_024);
+      const staying = yield* pool.submit(jobs.tellAndStay, 1, flags());
+      expect(yield* staying.progress.next()).toEqual({ done: false, value: 1 });
+      yield* staying.cancel();
+    }));
+
   test("progress is lost, and nothing else", () =>
     really(function* () {
       const pool = yield* open();
@@ -276,6 +285,24 @@ describe("messages that cannot be read", () => {
       expect(error).toMatchObject({ name: "JobCloneError", what: "a value" });
       expect(yield* pool.call(jobs.square, 2)).toBe(4);
       expect(pool.statistics().workers).toMatchObject({ total: 1, crashes: 0 });
+    }));
+
+  test("nor when its job has ended by then: what comes before the value is given, and nothing behind it", () =>
+    really(function* () {
+      const pool = yield* open();
+      yield* pool.call(jobs.three); // the kernel is there
+      const ended = flags();
+      const values = pool.stream(jobs.streamUnreadableAndEnd, ended);
+      yield* sleep(0); // it is on its way
+      expect(Atomics.wait(ended, 0, 0, 50_000)).not.toBe("timed-out"); // the loop here hears of it after the end
+      const seen: unknown[] = [];
+      const error = yield* thrownIn(() =>
+        forEach(values, function* (value) {
+          seen.push(value);
+        }),
+      );
+      expect(error).toMatchObject({ name: "JobCloneError", what: "a value" });
+      expect(seen).toEqual([1]);
     }));
 });
 

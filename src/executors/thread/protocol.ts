@@ -20,13 +20,13 @@ import type { CarriedValue, JobShape } from "../pool.ts";
 // The words before those of the slots.
 /** The executor counts it up after each post, see `linger` in the worker. */
 export const BELL = 0;
-/** How many messages with progress and log entries are on their way. Both sides count, see `ThreadNews`. */
+/** How many messages with progress and log entries are on their way. The worker counts up before it posts one; see `ThreadNews`, `Inbox`. */
 export const NEWS = 1;
 /** 1 while the worker holds some back, and waits to be told that there is room again. */
 export const HELD = 2;
 /** 1 once the worker is about to end, by whatever ends it from inside: what would be sent to it now is lost, though its exit is not known here yet. */
 export const LEAVING = 3;
-/** The worker counts it up after each outcome that it has posted: so it is known that one is missing when a message could not be read. */
+/** The worker counts it up after each outcome that it has posted: so it is known that one is missing when a message could not be read, see `Inbox`. */
 export const OUTCOMES = 4;
 export const FIRST_SLOT = 5;
 

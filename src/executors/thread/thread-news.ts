@@ -79,8 +79,13 @@ export class ThreadNews {
   }
 
   #post(kind: "progress" | "log", value: unknown): void {
-    port.postMessage([kind, this.#slot, value]);
-    Atomics.add(words, NEWS, 1);
+    Atomics.add(words, NEWS, 1); // before: what has arrived was counted
+    try {
+      port.postMessage([kind, this.#slot, value]);
+    } catch (error) {
+      Atomics.sub(words, NEWS, 1);
+      throw error;
+    }
   }
 }
 

@@ -76,6 +76,11 @@ export class ThreadSlots {
     return true;
   }
 
+  hasBegun(slot: number): boolean {
+    const word = this.word(slot);
+    return word !== QUEUED && word !== LOADING;
+  }
+
   hasEnded(slot: number): boolean {
     return this.word(slot) === ENDED;
   }

@@ -6,7 +6,6 @@
  * However a thread ends, each of its jobs is told apart by its word in shared memory: one that had not begun goes back to the pool, which gives it
  * to another thread; one that had begun has crashed.
  */
-import { receiveMessageOnPort } from "node:worker_threads";
 import type { MessagePort, Worker } from "node:worker_threads";
 import { systemClock, systemHost, taskSources } from "../../core/index.ts";
 import type { TaskAnswer, TaskQuestion, TaskSource, TaskSourceJob } from "../../core/index.ts";
@@ -14,11 +13,12 @@ import { JobCloneError, WorkerCrashedError } from "../errors.ts";
 import type { JobEnd, PoolJob } from "../pool.ts";
 import { decodeError } from "../remote-error.ts";
 import type { RemoteError } from "../remote-error.ts";
+import { Inbox } from "./inbox.ts";
 import { Inquiries } from "./inquiries.ts";
 import { errorOf, extrasOf, isMovable, reasonToSend, refusalOf } from "./job-orders.ts";
 import { Outbox } from "./outbox.ts";
 import type { RunOrder } from "./outbox.ts";
-import { CANCEL, HELD, LOADING, NEWS, OUTCOMES, QUEUED, ROOM_AGAIN, WITHDRAWN } from "./protocol.ts";
+import { CANCEL, QUEUED, WITHDRAWN } from "./protocol.ts";
 import type { Reply } from "./protocol.ts";
 import { startWorker } from "./start-worker.ts";
 import type { ThreadSetup } from "./start-worker.ts";
@@ -46,7 +46,6 @@ export interface Place {
 }
 
 const RUN_WEIGHT = 0.2; // of the last job in the mean
-const OUTCOME_LOOK_MS = 1;
 
 export class WorkerThread implements TaskSource {
   readonly name: string;
@@ -69,18 +68,13 @@ export class WorkerThread implements TaskSource {
   readonly #port: MessagePort;
   readonly #slots: ThreadSlots;
   readonly #outbox: Outbox;
+  readonly #inbox: Inbox;
   readonly #graces = new Map<number, unknown>();
   readonly #questions = new Map<number, (tasks: readonly unknown[]) => void>();
   readonly #inquiries = new Inquiries((key, { module, request }) => {
     this.#outbox.post(["inspect", key, module, request]);
   });
   #lastQuestion = 0;
-  /** Outcomes that have come, or were given up. */
-  #outcomes = 0;
-  /** How many outcomes came together the last time: so many submitters were woken at once. */
-  #endsAtOnce = 0;
-  /** Streams of which a value could not be read. */
-  readonly #torn = new Map<number, unknown>();
   #fault: unknown = undefined;
   /** Ended because a job did not stop. */
   #isKilled = false;
@@ -101,13 +95,25 @@ export class WorkerThread implements TaskSource {
       hasBell: !setup.isConcurrent,
       refuse: (order, cause) => this.#refuse(order, cause),
     });
+    this.#inbox = new Inbox({
+      port,
+      slots: this.#slots,
+      handle: (reply) => this.#handle(reply),
+      isIdle: () => this.size === 0,
+      missed: (slot, job, cause) => this.#end(slot, unread(job, "the result", cause, 0)),
+      torn: (job) => this.cancel(job, "a value of it could not be read"),
+      hasRoom: () => this.#outbox.post(["room"]),
+    });
     this.#worker.unref();
     this.threadId = this.#worker.threadId;
     taskSources.add(this);
     this.#worker.on("error", (error) => (this.#fault = error));
     this.#gone = new Promise((resolve) => this.#worker.once("exit", (code) => resolve(this.#exited(code))));
-    port.on("message", (reply: Reply) => this.#receive(reply));
-    port.on("messageerror", (error) => this.#unreadable(error));
+    port.on("message", (reply: Reply) => {
+      this.heardAt = systemClock.now();
+      this.#inbox.receive(reply);
+    });
+    port.on("messageerror", (error) => this.#inbox.unreadable(error));
     port.on("close", () => {
       if (this.size > 0) this.#worker.ref(); // its exit is still to come, and somebody waits for it
     });
@@ -125,7 +131,7 @@ export class WorkerThread implements TaskSource {
     if (this.size++ === 0) this.#port.ref();
     const order = this.#orderOf(job, slot);
     if (job.transfer !== null || (job.shape !== "batch" && hasEnds(job.args))) this.#outbox.postMoving(order, job);
-    else if (this.size === 1 && this.#endsAtOnce <= 1) {
+    else if (this.size === 1 && this.#inbox.outcomesAtOnce <= 1) {
       this.#outbox.post(order); // it is idle and nobody else was woken with its submitter
     } else this.#outbox.send(order);
   }
@@ -158,9 +164,7 @@ export class WorkerThread implements TaskSource {
 
   hasBegun(job: PoolJob): boolean {
     const { slot } = job.place as Place;
-    if (this.#slots.jobIn(slot) !== job) return false;
-    const word = this.#slots.word(slot);
-    return word !== QUEUED && word !== LOADING;
+    return this.#slots.jobIn(slot) === job && this.#slots.hasBegun(slot);
   }
 
   grant(job: PoolJob, count: number): void {
@@ -254,72 +258,6 @@ export class WorkerThread implements TaskSource {
     else this.#end(slot, { status: "failed", error: refusalOf(job, cause), done: null, runMs: 0 });
   }
 
-  #receive(first: Reply): void {
-    // All replies that have arrived, in one go: those who are woken then run in one slice of their loop.
-    // Not so for what jobs tell: of that there is no end, and Node gives other events their turn after a thousand messages.
-    this.heardAt = systemClock.now();
-    const servedBefore = this.served;
-    this.#handle(first);
-    for (let last = first, count = 1; !this.isGone && !isNews(last); count++) {
-      if (this.size === 0 && count === 1) break; // it had one job
-      const next = this.#take();
-      if (next === null) break;
-      last = next;
-      this.#handle(last);
-    }
-    this.#endsAtOnce = this.served - servedBefore;
-  }
-
-  #take(): Reply | null {
-    for (;;) {
-      try {
-        const next = receiveMessageOnPort(this.#port) as { readonly message: Reply } | undefined;
-        return next === undefined ? null : next.message;
-      } catch (error) {
-        this.#unreadable(error);
-      }
-    }
-  }
-
-  /**
-   * Something that it said cannot be read here, and nobody can tell what it was. An outcome is missed: its job has ended and what it has said about
-   * that does not come. A value of a stream would not be, so all streams that run there fail. News is lost.
-   */
-  #unreadable(error: unknown): void {
-    const suspects = new Map<number, PoolJob>();
-    for (const [slot, job] of this.#slots.jobs()) {
-      if (this.#slots.hasEnded(slot)) suspects.set(slot, job);
-      else if (job.shape === "stream" && this.hasBegun(job)) {
-        this.#torn.set(slot, error);
-        this.cancel(job, "a value of it could not be read");
-      }
-    }
-    if (suspects.size === 0) {
-      this.#noteNews();
-      return;
-    }
-    systemHost.afterIo(() => this.#judge(suspects, error));
-  }
-
-  /**
-   * Whether the outcomes of these jobs are on their way, or one was what could not be read. A job's word says that it has ended before its outcome is
-   * posted, and a large one takes its time; so as long as all that was posted has come, the rest is waited for.
-   */
-  #judge(suspects: Map<number, PoolJob>, error: unknown): void {
-    const posted = this.#slots.word(OUTCOMES); // before the look: those of them that can be read are found by it
-    for (let next = this.isGone ? null : this.#take(); next !== null; next = this.#take()) this.#handle(next);
-    for (const [slot, job] of suspects) if (this.#slots.jobIn(slot) !== job) suspects.delete(slot);
-    if (suspects.size === 0) this.#noteNews();
-    else if (((posted - this.#outcomes) | 0) < suspects.size) {
-      systemHost.after(OUTCOME_LOOK_MS, false, () => this.#judge(suspects, error));
-    } else {
-      for (const [slot, job] of suspects) {
-        this.#noteOutcome();
-        this.#end(slot, { status: "failed", error: new JobCloneError(job, "the result", error), done: null, runMs: 0 });
-      }
-    }
-  }
-
   /** The worker could not read a message of ours. Of several jobs, each is sent again by itself: then it is known which one it was. */
   #endUnread(message: number, cause: unknown): void {
     const slots = this.#outbox.lost(message);
@@ -332,26 +270,16 @@ export class WorkerThread implements TaskSource {
         this.#outbox.post(this.#orderOf(job, slot));
         continue;
       }
-      const error = new JobCloneError(job, "what is given to it, an argument", cause);
-      this.#end(slot, { status: "failed", error, done: null, runMs: 0 });
+      this.#end(slot, unread(job, "what is given to it, an argument", cause, 0));
     }
-  }
-
-  /** One message less of what jobs tell is on its way. */
-  #noteNews(): void {
-    const { words } = this.#slots;
-    if (Atomics.sub(words, NEWS, 1) - 1 > ROOM_AGAIN) return;
-    if (Atomics.compareExchange(words, HELD, 1, 0) === 1) this.#outbox.post(["room"]);
   }
 
   #handle(reply: Reply): void {
     switch (reply[0]) {
       case "value":
-        this.#noteOutcome();
         this.#end(reply[1], { status: "succeeded", value: reply[2], runMs: reply[3] });
         break;
       case "error": {
-        this.#noteOutcome();
         const [, slot, reported, runMs] = reply;
         const job = this.#slots.jobIn(slot);
         if (job === null) break;
@@ -360,7 +288,6 @@ export class WorkerThread implements TaskSource {
         break;
       }
       case "cancelled":
-        this.#noteOutcome();
         this.#end(reply[1], { status: "cancelled", reason: reply[2], runMs: reply[3] });
         break;
       case "skipped":
@@ -373,7 +300,6 @@ export class WorkerThread implements TaskSource {
       case "progress":
       case "log":
       case "item": {
-        if (reply[0] !== "item") this.#noteNews();
         const job = this.#slots.jobIn(reply[1]);
         if (job !== null) this.#owner.news(job, reply[0], reply[2]);
         break;
@@ -397,20 +323,14 @@ export class WorkerThread implements TaskSource {
     }
   }
 
-  #noteOutcome(): void {
-    this.#outcomes = (this.#outcomes + 1) | 0; // as the word wraps
-  }
-
   #end(slot: number, end: JobEnd): void {
     const job = this.#slots.jobIn(slot);
     if (job === null) return;
     this.#slots.empty(slot);
     job.place = null;
     this.#clearGrace(slot);
-    const torn = this.#torn.get(slot);
-    if (torn !== undefined && this.#torn.delete(slot)) {
-      end = { status: "failed", error: new JobCloneError(job, "a value", torn), done: null, runMs: end.runMs };
-    }
+    const tear = this.#inbox.tearOf(slot);
+    if (tear !== undefined) end = unread(job, "a value", tear, end.runMs);
     this.served++;
     this.meanRunMs = this.served === 1 ? end.runMs : this.meanRunMs + (end.runMs - this.meanRunMs) * RUN_WEIGHT;
     this.#slots.free(slot);
@@ -431,7 +351,7 @@ export class WorkerThread implements TaskSource {
 
   #exited(code: number): void {
     this.isGone = true; // before what it said last is heard: nothing is given to it for that
-    for (let said = this.#take(); said !== null; said = this.#take()) this.#handle(said);
+    this.#inbox.close();
     taskSources.delete(this);
     this.#outbox.close();
     if (this.#stopTimer !== undefined && this.#stopTimer !== null) systemHost.clear(this.#stopTimer);
@@ -461,6 +381,6 @@ export class WorkerThread implements TaskSource {
   }
 }
 
-function isNews(reply: Reply): boolean {
-  return reply[0] === "progress" || reply[0] === "log";
+function unread(job: PoolJob, what: string, cause: unknown, runMs: number): JobEnd {
+  return { status: "failed", error: new JobCloneError(job, what, cause), done: null, runMs };
 }
