@@ -120,7 +120,7 @@ describe.each(undiciVersions)("events on %s", (_, undici) => {
       else response.end();
     });
     await using broken = await startRawServer((socket) => socket.destroy());
-    const nobody = await closedOrigin();
+    const nobody = closedOrigin();
     const recorder = new Recorder();
     await withSession(undici, { limit: 2, observer: recorder, baseUrl: server.origin }, function* (session) {
       yield* failureOf(session.get(nobody));

@@ -105,7 +105,7 @@ const peers: readonly HostilePeer[] = [
   // Before an answer
   {
     does: "is not there",
-    peer: { start: async () => ({ server: await startHttpServer(), url: await closedOrigin() }) },
+    peer: { start: async () => ({ server: await startHttpServer(), url: closedOrigin() }) },
     ...noConnection,
     shown: { systemCode: "ECONNREFUSED" },
   },

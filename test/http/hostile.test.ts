@@ -25,7 +25,7 @@ describe.each(undiciVersions)("hostile peers on %s", (_, undici) => {
   });
 
   test("a port where nobody listens, a name that does not exist, a certificate that nobody signed", async () => {
-    const origin = await closedOrigin();
+    const origin = closedOrigin();
     await using plain = await startHttpServer();
     await withSession(undici, { limit: 1 }, function* (session) {
       const refused = (yield* failureOf(session.get(`${origin}/path?secret`))) as ConnectError;

@@ -102,7 +102,7 @@ describe("spans of OpenTelemetry", () => {
 
   test("what fails is an error with its code, what is cancelled says so, and every span ends", async () => {
     await using server = await startHttpServer();
-    const nobody = await closedOrigin();
+    const nobody = closedOrigin();
     const tracer = new Tracer();
     await withSession(undici, { observer: openTelemetry(tracer) }, function* (session) {
       yield* failureOf(session.get(nobody));

@@ -464,7 +464,7 @@ describe("retries over the network", () => {
   test("each exchange is told with its attempt", async () => {
     let count = 0;
     await using server = await startHttpServer((_, response) => response.writeHead(++count < 2 ? 503 : 200).end("x"));
-    const nobody = await closedOrigin();
+    const nobody = closedOrigin();
     const events: RequestEvent[] = [];
     const observer = { event: (event: RequestEvent) => void events.push(event) };
     await withSession(undici, { retry: { attempts: 2, baseMs: 1 }, observer }, function* (session) {

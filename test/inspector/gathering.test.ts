@@ -56,7 +56,7 @@ describe("gathering", () => {
     using quick = fakeSource("quick", answerOf("loop of quick"));
     await run(function* main() {
       const taking = spawn({ name: "taking" }, function* () {
-        return yield* snapshot({ stacks: true, limit: 7 });
+        return yield* snapshot({ stacks: true, limit: 7, timeoutMs: 60_000 });
       });
       yield* eventually(() => slow.isAsked);
       expect(taking.waitingFor).toMatch(/^a snapshot of \d+ thread\(s\)$/);
@@ -67,10 +67,16 @@ describe("gathering", () => {
       ]);
       expect(quick.asked[0]).toEqual({
         module: expect.stringContaining("/src/inspector/answer.ts"),
-        request: { stacks: true, limit: 7, timeoutMs: 375 },
+        request: { stacks: true, limit: 7, timeoutMs: 45_000 },
       });
       expect(slow.takenBack).toBe(1);
     });
+  });
+
+  test("gives a thread three quarters of its time, which is 500 ms unless told otherwise", async () => {
+    using quick = fakeSource("quick", answerOf("there"));
+    await run(() => snapshot());
+    expect(quick.asked[0]!.request).toMatchObject({ timeoutMs: 375 });
   });
 
   test("does not wait longer than it was told: a silent thread is listed with its jobs", async () => {
@@ -139,7 +145,7 @@ describe("gathering", () => {
     using source = fakeSource("chatty");
     await run(function* () {
       const taking = spawn(function* () {
-        return yield* snapshot();
+        return yield* snapshot({ timeoutMs: 60_000 });
       });
       yield* eventually(() => source.isAsked);
       source.say(answerOf("first"));

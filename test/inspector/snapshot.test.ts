@@ -420,11 +420,13 @@ describe("of very many tasks", () => {
       for (let i = 0; i < 30_000; i++) spawn({ name: `task ${"x".repeat(1_000)}` }, napping, 10);
       yield* sleep(5);
       snapshotHere();
-      gc();
-      const before = process.memoryUsage().heapUsed;
+      const used = (): number => {
+        for (let i = 0; i < 2; i++) gc(); // one that has begun before keeps what it has marked
+        return process.memoryUsage().heapUsed;
+      };
+      const before = used();
       const taken = snapshotHere();
-      gc();
-      expect(process.memoryUsage().heapUsed - before).toBeLessThan(10_000_000);
+      expect(used() - before).toBeLessThan(10_000_000);
       expect([loopIn(taken).tasks.length, loopIn(taken).leftOut]).toEqual([10_000, 20_001]);
       expect(loopIn(taken).tasks[1]!.name.length).toBe(256);
     });

@@ -178,6 +178,7 @@ describe("pipes", () => {
     const server = await HostileServer.start();
     const program = new FetchProgram([`${server.origin}/held`, "--ndjson", "--progress"]);
     const [quiet] = await Promise.all([runFetch([`${server.origin}/ok`, "--ndjson"]), program.next("stderr")]);
+    await server.untilHeld(1);
     server.letGo();
     expect((await program.ended()).stderr).toMatch(/^0 %  0 of 1  0\.0\/s  0 bytes\/s\n/);
     expect(quiet.stderr).toMatch(/^1 fetched in .*\n$/);

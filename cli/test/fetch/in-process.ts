@@ -33,11 +33,15 @@ export interface Fetched {
   readonly tally: Tally;
 }
 
-/** @param input What a file given with `-i` would have. */
+/**
+ * @param input What a file given with `-i` would have.
+ * @param signal Ends it: it rejects with the reason.
+ */
 export async function fetchHere(
   urls: readonly string[],
   options: Partial<RawSettings> = {},
   input?: string | Readable,
+  signal?: AbortSignal,
 ): Promise<Fetched> {
   // Retries wait as little as possible; those who test the waiting say otherwise.
   const raw = { ...DEFAULTS, retryDelay: "1ms", ...options, ...(input === undefined ? {} : { input: "given" }) };
@@ -56,7 +60,7 @@ export async function fetchHere(
     output: new OutputStream(sink),
     tell: (_kind, text) => void told.push(text),
   });
-  await run(() => fetching.main(), { name: "fetch" });
+  await run(() => fetching.main(), { name: "fetch", ...(signal === undefined ? {} : { signal }) });
   sink.end();
   await once(sink, "finish");
   const stdout = pieces.join("");

@@ -3,9 +3,11 @@
  * It is needed, not wished for: where it is missing, the tests fail and say how to get it.
  */
 import { spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { connect, createServer, type AddressInfo } from "node:net";
+import { get } from "node:http";
+import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -20,14 +22,28 @@ export interface Nginx {
 const PROGRAM = "nginx";
 const START_LIMIT_MS = 50_000;
 const LOOK_EVERY_MS = 20;
+const TRIES = 5;
+const IS_TAKEN = /Address already in use/;
 
+/** Nginx cannot choose its port. One that is free now may be another test's a moment later: then it is another one. */
 export async function startNginx(): Promise<Nginx> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await startOn(await freePort());
+    } catch (error) {
+      if (tries === TRIES || !IS_TAKEN.test(String(error))) throw error;
+    }
+  }
+}
+
+async function startOn(port: number): Promise<Nginx> {
   const home = await mkdtemp(join(tmpdir(), "fibril-nginx-"));
   const root = join(home, "www");
   await mkdir(root);
   // Started by root it serves as another user, who has to get in.
   await chmod(home, 0o755);
-  const port = await freePort();
+  const mark = randomUUID();
+  await writeFile(join(root, "mark"), mark);
   await writeFile(join(home, "nginx.conf"), configuration(home, root, port));
   const server = spawn(PROGRAM, ["-p", home, "-c", join(home, "nginx.conf")], {
     env: { ...process.env, PATH: `${process.env["PATH"] ?? ""}:/usr/sbin:/usr/local/sbin` },
@@ -50,13 +66,17 @@ export async function startNginx(): Promise<Nginx> {
     }
     await rm(home, { recursive: true, force: true });
   };
+  const origin = `http://127.0.0.1:${port}`;
+  const given = new AbortController();
   try {
-    await Promise.race([ended, untilListening(port)]);
+    await Promise.race([ended, untilServing(`${origin}/mark`, mark, given.signal)]);
   } catch (error) {
     await stop();
     throw error;
+  } finally {
+    given.abort();
   }
-  return { origin: `http://127.0.0.1:${port}`, root, stop };
+  return { origin, root, stop };
 }
 
 function configuration(home: string, root: string, port: number): string {
@@ -89,18 +109,22 @@ async function freePort(): Promise<number> {
 }
 
 /** There is no event for it: a process in the foreground does not tell when it listens. */
-async function untilListening(port: number): Promise<void> {
+async function untilServing(url: string, mark: string, signal: AbortSignal): Promise<void> {
   const deadline = performance.now() + START_LIMIT_MS;
-  while (!(await accepts(port))) {
-    if (performance.now() > deadline) throw new Error(`nginx does not listen after ${START_LIMIT_MS} ms`);
+  while ((await textAt(url)) !== mark && !signal.aborted) {
+    if (performance.now() > deadline) throw new Error(`nginx does not serve after ${START_LIMIT_MS} ms`);
     await pause(LOOK_EVERY_MS);
   }
 }
 
-function accepts(port: number): Promise<boolean> {
+/** What is there, be it nginx or a stranger; `undefined`: nothing. */
+function textAt(url: string): Promise<string | undefined> {
   return new Promise((resolve) => {
-    const socket = connect(port, "127.0.0.1");
-    socket.once("connect", () => resolve(true)).once("error", () => resolve(false));
-    socket.once("connect", () => socket.destroy());
+    const asked = get(url, { agent: false, timeout: 1_000 }, (response) => {
+      let text = "";
+      response.setEncoding("latin1").on("data", (chunk: string) => (text += chunk));
+      response.once("close", () => resolve(text));
+    });
+    asked.once("timeout", () => asked.destroy()).once("error", () => resolve(undefined));
   });
 }

@@ -163,7 +163,7 @@ describe.each(undiciVersions)("name look-ups on %s", (_, undici) => {
 
   test("addresses of which none can be reached are not kept", async () => {
     await using server = await startHttpServer();
-    const port = Number(new URL(await closedOrigin()).port);
+    const port = Number(new URL(closedOrigin()).port);
     const names = new Names();
     await withSession(undici, { dns: { lookup: names.lookup } }, function* (session) {
       const request = spawn(failureOf, session.get(`http://fibril.test:${port}/`));

@@ -162,7 +162,7 @@ describe.each(undiciVersions)("proxies on %s", (_, undici) => {
       (socket) => void socket.once("data", () => socket.end("what?\r\n\r\n")),
     );
     await using refusing = await startSocksProxy({ refuses: true });
-    const closed = await closedOrigin();
+    const closed = closedOrigin();
     const cases: [proxy: string, expected: object][] = [
       [busy.origin, { phase: "answer", status: 503 }],
       [closed, { phase: "connect", proxy: closed }],
@@ -245,7 +245,7 @@ describe.each(undiciVersions)("proxies on %s", (_, undici) => {
 
   test("hosts in noProxy are reached directly", async () => {
     await using server = await startHttpServer();
-    const proxy = { url: await closedOrigin(), noProxy: "127.0.0.0/8" };
+    const proxy = { url: closedOrigin(), noProxy: "127.0.0.0/8" };
     await withSession(undici, { proxy }, function* (session) {
       expect(yield* fetchText(session, server.origin)).toBe("GET /");
       const error = yield* failureOf(session.get(`http://localhost:${server.port}/`));

@@ -579,7 +579,7 @@ describe("the handshake", () => {
   });
 
   test("a server that is not there is an error with its cause", async () => {
-    const origin = (await closedOrigin()).replace("http", "ws");
+    const origin = closedOrigin().replace("http", "ws");
     const error = await runClean(() => failureOf(connect(origin)));
     expect(error).toMatchObject({ code: "WEBSOCKET_HANDSHAKE", status: undefined });
     expect((error as Error).cause).toMatchObject({ code: "ECONNREFUSED" });

@@ -80,7 +80,7 @@ describe("a session's WebSocket", () => {
   });
 
   test("a server that is not there, and a session that is closed, are clear errors", async () => {
-    const origin = await closedOrigin();
+    const origin = closedOrigin();
     await withSession(undici, {}, function* (session) {
       const error = yield* failureOf(session.webSocket(origin));
       expect(error).toBeInstanceOf(WebSocketHandshakeError);

@@ -15,15 +15,17 @@ import type { FileChange } from "../../../src/interop/node/watch.ts";
 import { thrownBy } from "../../core/simulated.ts";
 
 let directory: string;
+let foreign: number;
 
 beforeEach(() => {
+  foreign = watchers();
   directory = mkdtempSync(join(tmpdir(), "fibril-watch-"));
 });
 
 afterEach(async () => {
   rmSync(directory, { recursive: true, force: true });
-  for (let turn = 0; turn < 100 && watchers() > 0; turn++) await setImmediate(); // closed ones are off the list some turns later
-  if (watchers() > 0) throw new Error("a watcher is left");
+  for (let turn = 0; turn < 100 && watchers() > foreign; turn++) await setImmediate(); // closed ones are off the list some turns later
+  if (watchers() > foreign) throw new Error("a watcher is left");
 });
 
 function watchers(): number {

@@ -380,6 +380,7 @@ describe("writeAll()", () => {
     const source = new Source(6);
     await run(function* () {
       const all = spawn(() => writeAll(stream, source));
+      while (source.given < 3) yield* sleep(1);
       yield* sleep(3);
       expect(source.given).toBe(3);
       spawn(keepAccepting, stream);
