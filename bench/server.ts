@@ -2,7 +2,9 @@
  * What a coroutine handler costs beside an async handler that does the same, on node:http, fastify and hono.
  *
  * Pairs: both servers of a pair run all the time, and wrk asks them in turn, so that both see the same machine. Each request waits
- * once, for one `setImmediate`. Compared are medians of the ratios of each round; CPU time a request is steadier than the rate.
+ * once, for one `setImmediate`. Compared are medians of the ratios of each round; CPU time a request is steadier than the rate. One
+ * process is not like the next of the same program (what the engine has compiled when: CPU a request differs by 20 %), so there are
+ * several pairs, and what each of them gave is told, too.
  *
  * Then, on node:http: memory and listeners of a request in flight, and clients that leave.
  */
@@ -21,8 +23,9 @@ import type { Started, Waiter } from "fibril/lowlevel";
 
 const USAGE = `bench/server.ts [options]      needs wrk
 
-  --rounds N          default 5
-  --seconds N         of each run of wrk; default 2
+  --processes N       pairs of fresh processes for each framework; default 5
+  --rounds N          for each pair; default 3
+  --seconds N         of each run of wrk; default 1
   --connections N     default 50
   --only A[,B…]       node, fastify, hono
   --pairs-only        without memory and disconnects
@@ -225,16 +228,27 @@ interface Pair {
   readonly coroutineRate: number;
   readonly asyncCpuUs: number;
   readonly coroutineCpuUs: number;
-  /** Coroutine to async, medians of the rounds. */
+  /** Coroutine to async, medians of all rounds. */
   readonly rate: number;
   readonly cpu: number;
+  /** The median of each pair of processes, in order of size. */
+  readonly cpuOfPairs: string;
 }
+
+interface Sample {
+  readonly rate: number;
+  readonly cpuUs: number;
+}
+
+/** One round: what wrk found of the one, then of the other. */
+type Round = Readonly<Record<Kind, Sample>>;
 
 async function main(): Promise<void> {
   const { values: options } = parseArgs({
     options: {
-      rounds: { type: "string", default: "5" },
-      seconds: { type: "string", default: "2" },
+      processes: { type: "string", default: "5" },
+      rounds: { type: "string", default: "3" },
+      seconds: { type: "string", default: "1" },
       connections: { type: "string", default: "50" },
       only: { type: "string", default: FRAMEWORKS.join(",") },
       "pairs-only": { type: "boolean", default: false },
@@ -250,7 +264,11 @@ async function main(): Promise<void> {
   }
   const pairs: Pair[] = [];
   for (const framework of FRAMEWORKS.filter((it) => options.only.split(",").includes(it))) {
-    pairs.push(await measurePair(framework, Number(options.rounds), options.seconds, options.connections));
+    const measured: Round[][] = [];
+    for (let process = 0; process < Number(options.processes); process++) {
+      measured.push(await measurePair(framework, Number(options.rounds), options.seconds, options.connections));
+    }
+    pairs.push(summaryOf(framework, measured));
   }
   const extra = options["pairs-only"]
     ? {}
@@ -265,34 +283,56 @@ async function main(): Promise<void> {
   }
 }
 
-async function measurePair(framework: Framework, rounds: number, seconds: string, connections: string): Promise<Pair> {
-  const servers = new Map<Kind, Child>(KINDS.map((kind) => [kind, new Child(["serve", framework, kind])]));
-  const ports = new Map<Kind, string>();
-  for (const [kind, server] of servers) ports.set(kind, await server.line());
-  const samples = new Map<Kind, { rate: number; cpuUs: number }[]>(KINDS.map((kind) => [kind, []]));
+/** A fresh process for each of the two. */
+async function measurePair(
+  framework: Framework,
+  rounds: number,
+  seconds: string,
+  connections: string,
+): Promise<Round[]> {
+  const servers = {
+    async: new Child(["serve", framework, "async"]),
+    coroutine: new Child(["serve", framework, "coroutine"]),
+  };
   try {
+    const urls = {
+      async: `http://127.0.0.1:${await servers.async.line()}/`,
+      coroutine: `http://127.0.0.1:${await servers.coroutine.line()}/`,
+    };
+    const measured: Round[] = [];
     for (let round = -1; round < rounds; round++) {
+      const found: Partial<Record<Kind, Sample>> = {};
       for (const kind of round % 2 === 0 ? KINDS : [...KINDS].reverse()) {
-        const server = servers.get(kind)!;
-        const before = Number(await server.ask("cpu"));
-        const { requests, perSecond } = await wrk(`http://127.0.0.1:${ports.get(kind)}/`, seconds, connections);
-        const cpuUs = (Number(await server.ask("cpu")) - before) / requests;
-        if (round >= 0) samples.get(kind)!.push({ rate: perSecond, cpuUs }); // the first one warms up
+        const before = Number(await servers[kind].ask("cpu"));
+        const { requests, perSecond } = await wrk(urls[kind], seconds, connections);
+        found[kind] = { rate: perSecond, cpuUs: (Number(await servers[kind].ask("cpu")) - before) / requests };
       }
+      if (round >= 0) measured.push(found as Round); // the first one warms up
     }
+    return measured;
   } finally {
-    for (const server of servers.values()) server.end();
+    for (const server of Object.values(servers)) server.end();
   }
-  const plain = samples.get("async")!;
-  const own = samples.get("coroutine")!;
+}
+
+function summaryOf(framework: Framework, pairs: readonly (readonly Round[])[]): Pair {
+  const rounds = pairs.flat();
+  const of = (kind: Kind, key: keyof Sample): number => median(rounds.map((round) => round[kind][key]));
+  const ratio = (some: readonly Round[], key: keyof Sample): number =>
+    median(some.map((round) => round.coroutine[key] / round.async[key]));
   return {
     framework,
-    asyncRate: Math.round(median(plain.map((it) => it.rate))),
-    coroutineRate: Math.round(median(own.map((it) => it.rate))),
-    asyncCpuUs: rounded(median(plain.map((it) => it.cpuUs)), 1),
-    coroutineCpuUs: rounded(median(own.map((it) => it.cpuUs)), 1),
-    rate: rounded(median(own.map((it, i) => it.rate / plain[i]!.rate)), 3),
-    cpu: rounded(median(own.map((it, i) => it.cpuUs / plain[i]!.cpuUs)), 3),
+    asyncRate: Math.round(of("async", "rate")),
+    coroutineRate: Math.round(of("coroutine", "rate")),
+    asyncCpuUs: rounded(of("async", "cpuUs"), 1),
+    coroutineCpuUs: rounded(of("coroutine", "cpuUs"), 1),
+    rate: rounded(ratio(rounds, "rate"), 3),
+    cpu: rounded(ratio(rounds, "cpuUs"), 3),
+    cpuOfPairs: pairs
+      .map((pair) => ratio(pair, "cpuUs"))
+      .sort((a, b) => a - b)
+      .map((it) => it.toFixed(2))
+      .join(" "),
   };
 }
 
