@@ -15,8 +15,9 @@ import { atMost } from "./bull-answer.ts";
 import type { BullConnection, Connected } from "./bull-connection.ts";
 import { knownOf, openFetcher } from "./bull-fetcher.ts";
 import type { Fetcher, JobKnown } from "./bull-fetcher.ts";
-import { complete, idOf, ignoreLostLock, isKept, orderOf, putBack, schedulerKeyOf } from "./bull-orders.ts";
+import { complete, idOf, ignoreLostLock, isKept, orderOf, schedulerKeyOf } from "./bull-orders.ts";
 import type { BullJob, Token } from "./bull-orders.ts";
+import { putBackUnbegun } from "./bull-returned.ts";
 import { HOLD_FIRING } from "./bull-scripts.ts";
 import type { JobLease, JobOrder, OutcomeRecord } from "./engine.ts";
 import { OVERLAP } from "./engine.ts";
@@ -150,13 +151,13 @@ export class BullClaims {
     } catch {
       lease = null;
       this.#isInTrouble = true;
-      await putBack(connected, token).catch(() => {}); // what nobody hears of must not stay claimed
+      await putBackUnbegun(this.#connection, connected, token).catch(() => {}); // what nobody hears of must not stay claimed
     } finally {
       this.#handing--;
     }
     if (lease !== null) {
       const claim = this.#connection.isClosed ? null : this.#line.shift();
-      if (claim === null) await putBack(connected, token).catch(() => {});
+      if (claim === null) await putBackUnbegun(this.#connection, connected, token).catch(() => {});
       else claim.end(lease);
     }
     if (this.#line.size > 0) this.#fetch(loop, name);

@@ -123,7 +123,7 @@ export class BullConnection {
     return redisMs;
   }
 
-  key(kind: "record" | "cancel" | "counters" | "firing", id: string): string {
+  key(kind: "record" | "cancel" | "counters" | "firing" | "returned", id: string): string {
     return `${this.keysBegin}${kind}:${id}`;
   }
 

@@ -11,6 +11,7 @@ import type { JobSchedulerJson } from "bullmq";
 import type { BullConnection, Connected } from "./bull-connection.ts";
 import { bullPriority, isKept, keptOf, keyOf, scheduleIdOf, schedulerKeyOf } from "./bull-orders.ts";
 import type { Kept } from "./bull-orders.ts";
+import { dropReturned } from "./bull-returned.ts";
 import { cronUnreadable } from "./cron.ts";
 import type { ScheduleOrder, ScheduleStanding, ScheduleTimes } from "./engine.ts";
 import { firingId } from "./firing-id.ts";
@@ -30,12 +31,14 @@ export class BullSchedules {
   }
 
   remove(id: string): Operation<boolean> {
-    return this.#connection.ask("remove a schedule", async ({ queue, redis }) => {
+    return this.#connection.ask("remove a schedule", async (connected) => {
+      const { queue, redis } = connected;
       const scheduler = schedulerKeyOf(id);
       const next = (await queue.getJobScheduler(scheduler))?.next;
       const wasThere = await queue.removeJobScheduler(scheduler);
       // BullMQ leaves one that is due and waits for a worker.
       if (typeof next === "number") await queue.remove(keyOf(firingId(id, next))).catch(() => 0);
+      await dropReturned(this.#connection, connected, id);
       await redis.del(this.#connection.key("firing", id));
       return wasThere;
     });
@@ -60,7 +63,8 @@ export class BullSchedules {
     return isSame && (await queue.getJob(keyOf(standing.nextJobId!))) !== undefined ? standing : null;
   }
 
-  async #put({ queue }: Connected, schedule: ScheduleOrder): Promise<ScheduleStanding> {
+  async #put(connected: Connected, schedule: ScheduleOrder): Promise<ScheduleStanding> {
+    const { queue } = connected;
     const { id, times, overlap, order } = schedule;
     const scheduler = schedulerKeyOf(id);
     const data: Kept = { ...keptOf(order, ""), overlap };
@@ -74,6 +78,7 @@ export class BullSchedules {
       if ("cron" in times && typeof code !== "number" && name !== "ReplyError") throw cronUnreadable(times, error);
       throw error;
     }
+    await dropReturned(this.#connection, connected, id); // of the one that stood in its place
     if (job === undefined || job === null) throw new UsageError(`schedule "${id}" has no time to come`);
     const found = await queue.getJobScheduler(scheduler);
     const nextAt = typeof found?.next === "number" ? found.next : job.timestamp + job.delay;
