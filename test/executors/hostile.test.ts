@@ -216,11 +216,11 @@ describe.each([
       expect(yield* thrownIn(() => full.call({ deadlineMs: 20 }, jobs.nap, 1))).toBeInstanceOf(TimeoutError);
       expect(held.isSettled).toBe(false);
       spawn(function* () {
-        yield* sleep(40); // begins after the submission below
+        yield* sleep(200); // begins after the submission below
         openGate(gate);
       });
-      const late = yield* full.submit({ deadlineMs: 20 }, jobs.nap, 1);
-      expect(yield* thrownIn(() => late)).toBeInstanceOf(TimeoutError);
+      const late = yield* full.submit({ deadlineMs: 30_000 }, jobs.timeLeft); // less than all of this test has
+      expect(yield* late).toBeLessThan(30_000 - 100); // the copy at the worker is a little later, so that ours comes first
     }));
 
   test("two who take from one map get each result once, also when the line is full", () =>
